@@ -1,6 +1,7 @@
 """What a bucket's backend implements: records, an index of them, and bodies of bytes."""
 
 from cenote.ports.bodies import Bodies, BodyLease, BodyWriter, FileSlice
+from cenote.ports.bucket import Bucket
 from cenote.ports.index import Change, Index, IndexTxn, IndexView
 from cenote.ports.records import (
     EMPTY_BODY,
@@ -21,6 +22,7 @@ __all__ = [
     "Bodies",
     "BodyLease",
     "BodyWriter",
+    "Bucket",
     "BucketRecord",
     "Change",
     "Checksum",

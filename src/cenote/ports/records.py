@@ -80,7 +80,11 @@ class PartMark(Struct, frozen=True):
 
 
 class ObjectRecord(Struct, frozen=True):
-    """One object, all but its bytes. `part_count` is 0 unless it came from a multipart upload."""
+    """One object, all but its bytes. `part_count` is 0 unless it came from a multipart upload.
+
+    `upload_id` is the upload whose completion made it, or None: by it a completion that is sent
+    twice is told from one of an unknown upload.
+    """
 
     key: str
     size: int
@@ -93,6 +97,7 @@ class ObjectRecord(Struct, frozen=True):
     tags: tuple[tuple[str, str], ...] = ()
     checksum: Checksum | None = None
     part_count: int = 0
+    upload_id: str | None = None
 
 
 class ObjectSummary(Struct, frozen=True):
