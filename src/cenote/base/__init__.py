@@ -12,7 +12,19 @@ from cenote.base.digest import (
     digest_from_base64,
     digest_of,
 )
+from cenote.base.log import JsonFormatter, LogFormat, TextFormatter, configure_logging
 from cenote.base.rand import Rand, SeededRand, SystemRand
+from cenote.base.settings import (
+    Layer,
+    Resolved,
+    Setting,
+    is_secret,
+    read_environment,
+    read_toml,
+    resolve_settings,
+    settings_of,
+    variable_of,
+)
 
 __all__ = [
     "CHECKSUM_ALGORITHMS",
@@ -20,14 +32,27 @@ __all__ = [
     "DIGEST_SIZES",
     "Clock",
     "Digests",
+    "JsonFormatter",
+    "Layer",
+    "LogFormat",
     "ManualClock",
     "Rand",
+    "Resolved",
     "SeededRand",
+    "Setting",
     "SystemClock",
     "SystemRand",
+    "TextFormatter",
+    "configure_logging",
     "crc64nvme",
     "crc_combine",
     "digest_base64",
     "digest_from_base64",
     "digest_of",
+    "is_secret",
+    "read_environment",
+    "read_toml",
+    "resolve_settings",
+    "settings_of",
+    "variable_of",
 ]
