@@ -11,6 +11,8 @@ Invariants:
 
 from __future__ import annotations
 
+from typing import Final
+
 from msgspec import Struct
 
 from cenote.ports import (
@@ -26,16 +28,19 @@ from cenote.ports import (
 
 __all__ = [
     "ABSENT",
+    "NO_CONDITIONS",
+    "NO_READ_CONDITIONS",
     "Attributes",
     "BucketPage",
+    "Claims",
     "CompleteUpload",
     "CompletedPart",
     "Conditions",
     "CopyObject",
     "CopyPart",
     "CreateUpload",
+    "DeleteKey",
     "DeleteOutcome",
-    "Digests",
     "ListObjects",
     "ListUploads",
     "ObjectPage",
@@ -58,7 +63,8 @@ class Conditions(Struct, frozen=True):
     if_none_match: str | None = None
 
 
-ABSENT = Conditions(if_none_match="*")
+ABSENT: Final = Conditions(if_none_match="*")
+NO_CONDITIONS: Final = Conditions()
 
 
 class ReadConditions(Struct, frozen=True):
@@ -73,7 +79,10 @@ class ReadConditions(Struct, frozen=True):
     if_unmodified_since_ms: int | None = None
 
 
-class Digests(Struct, frozen=True):
+NO_READ_CONDITIONS: Final = ReadConditions()
+
+
+class Claims(Struct, frozen=True):
     """What the caller says of the bytes it sends: refused unless the bytes agree.
 
     `md5` is 16 bytes. `checksums` maps an algorithm's name to its digest in bytes.
@@ -93,15 +102,16 @@ class PutObject(Struct, frozen=True):
     metadata: dict[str, str] = {}
     tags: tuple[tuple[str, str], ...] = ()
     storage_class: str = "STANDARD"
-    digests: Digests = Digests()
-    conditions: Conditions = Conditions()
+    claims: Claims = Claims()
+    conditions: Conditions = NO_CONDITIONS
 
 
 class CopyObject(Struct, frozen=True):
     """A copy of `source_key` to `key`.
 
-    `content` and `metadata` None keep the source's (directive COPY), else replace both;
-    `tags` likewise. `checksum_algorithm` None keeps the source's checksum.
+    `content` and `metadata` both None keep the source's (directive COPY), else both are replaced;
+    `tags` likewise. `website_redirect_location` is never the source's. `storage_class` None is
+    STANDARD, whatever the source's. `checksum_algorithm` None keeps the source's checksum.
     """
 
     key: str
@@ -109,10 +119,11 @@ class CopyObject(Struct, frozen=True):
     content: Content | None = None
     metadata: dict[str, str] | None = None
     tags: tuple[tuple[str, str], ...] | None = None
-    storage_class: str = "STANDARD"
+    website_redirect_location: str | None = None
+    storage_class: str | None = None
     checksum_algorithm: str | None = None
-    source_conditions: ReadConditions = ReadConditions()
-    conditions: Conditions = Conditions()
+    source_conditions: ReadConditions = NO_READ_CONDITIONS
+    conditions: Conditions = NO_CONDITIONS
 
 
 class WriteResult(Struct, frozen=True):
@@ -124,6 +135,13 @@ class WriteResult(Struct, frozen=True):
     modified_ms: int
     checksum: Checksum | None = None
     storage_class: str = "STANDARD"
+
+
+class DeleteKey(Struct, frozen=True):
+    """One key of a delete of many, and the ETag (or `*`) it must have, if any."""
+
+    key: str
+    etag: str | None = None
 
 
 class DeleteOutcome(Struct, frozen=True):
@@ -198,7 +216,7 @@ class PutPart(Struct, frozen=True):
     key: str
     upload_id: str
     number: int
-    digests: Digests = Digests()
+    claims: Claims = Claims()
 
 
 class CopyPart(Struct, frozen=True):
@@ -210,7 +228,7 @@ class CopyPart(Struct, frozen=True):
     source_key: str
     start: int | None = None
     end: int | None = None
-    source_conditions: ReadConditions = ReadConditions()
+    source_conditions: ReadConditions = NO_READ_CONDITIONS
 
 
 class CompletedPart(Struct, frozen=True):
@@ -234,7 +252,7 @@ class CompleteUpload(Struct, frozen=True):
     checksums: dict[str, str] = {}
     checksum_type: str | None = None
     size: int | None = None
-    conditions: Conditions = Conditions()
+    conditions: Conditions = NO_CONDITIONS
 
 
 class PartPage(Struct, frozen=True):
