@@ -81,7 +81,7 @@ _TIME_SIZE: Final = 6
 
 
 def new_upload_id(rand: Rand, now_ms: int) -> str:
-    """Make an upload's id: 48 bits of time, 160 of chance, in an alphabet that keeps their order."""
+    """Make an upload's id: 48 bits of time, 160 of chance, spelled so that order is kept."""
     raw = now_ms.to_bytes(_TIME_SIZE, "big") + rand.bytes(_RANDOM_SIZE)
     return base64.b32hexencode(raw).decode("ascii").rstrip("=").lower()
 
@@ -240,7 +240,7 @@ def complete(request: CompleteUpload, now_ms: int) -> Change[WriteResult]:
         if upload is None and current is not None and _is_completed(request, current):
             return result_of(current)
         upload = require(txn, request.key, request.upload_id)
-        chosen = _chosen(request, txn.parts(request.upload_id, 0, None))
+        chosen = _chosen(request, upload, txn.parts(request.upload_id, 0, None))
         record = _object_of(request, upload, chosen, written_ms(now_ms, current))
         check_write(request.conditions, request.key, current)
         if record.size:  # no bytes need no body, nor marks in it
@@ -308,16 +308,20 @@ def _is_completed(request: CompleteUpload, current: ObjectRecord) -> bool:
         return False
 
 
-def _chosen(request: CompleteUpload, stored: Sequence[PartRecord]) -> list[PartRecord]:
+def _chosen(
+    request: CompleteUpload, upload: UploadRecord, stored: Sequence[PartRecord]
+) -> list[PartRecord]:
+    algorithm = algorithm_of(upload)
     by_number = {part.number: part for part in stored}
     chosen = []
     for named in request.parts:
         part = by_number.get(named.number)
         if part is None or not same_etag(named.etag, part.etag):
             raise _invalid_part(named)
-        for algorithm, value in named.checksums.items():
-            checksum = part.checksum
-            if checksum is None or (checksum.algorithm, checksum.value) != (algorithm, value):
+        for name, value in named.checksums.items():
+            if name != algorithm and upload.checksum_algorithm is None:
+                continue  # no algorithm was agreed: this one was verified as the part came in
+            if name != algorithm or part.checksum is None or part.checksum.value != value:
                 raise _invalid_part(named)
         chosen.append(part)
     for part in chosen[:-1]:
@@ -364,8 +368,12 @@ def _object_of(
         )
     checksum = integrity.multipart_checksum(algorithm, kind, chosen)
     for name, value in request.checksums.items():
+        if name != algorithm:
+            raise InvalidError(
+                f"the upload's checksums are {algorithm}, not {name}", kind="invalid_request"
+            )
         # A composite may be given with or without its "-N".
-        if name != algorithm or value not in (checksum.value, checksum.value.split("-")[0]):
+        if value not in (checksum.value, checksum.value.split("-")[0]):
             raise InvalidError(
                 f"the {name} that was sent is not that of the object",
                 kind="bad_digest",
