@@ -1,0 +1,28 @@
+"""The AWS SDK for JavaScript v3, in Node, installed from npm into pytest's cache."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.e2e
+
+PACKAGES = (
+    "@aws-sdk/client-s3@3.1169.0",
+    "@aws-sdk/lib-storage@3.1169.0",
+    "@aws-sdk/s3-request-presigner@3.1162.0",
+)
+PARTS = ("unicode", "stream", "upload", "conditions", "presign", "copy", "delete")
+
+
+def test_roundtrip(need_program, installed, run, endpoint, s3, bucket) -> None:
+    node = need_program("node", "apt-get install nodejs")
+    npm = need_program("npm", "apt-get install npm")
+    quiet = ("--no-audit", "--no-fund", "--loglevel=error")
+    directory = installed("sdk-js", (npm, "install", "--prefix", ".", *quiet, *PACKAGES))
+    # Node finds a module's packages beside the module, so the script goes there.
+    script = directory / "roundtrip.mjs"
+    shutil.copyfile(Path(__file__).with_name("sdk_roundtrip.mjs"), script)
+    said = run([node, script], extra={"E2E_URL": endpoint.url, "E2E_BUCKET": bucket})
+    assert said.split("\n")[:-1] == [f"ok {part}" for part in PARTS]
+    assert s3.list_objects_v2(Bucket=bucket)["KeyCount"] == 0
