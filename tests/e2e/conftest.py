@@ -55,6 +55,8 @@ class Endpoint:
         import boto3
         from botocore.config import Config
 
+        # Left alone, boto3 presigns for any endpoint but AWS's own with the retired version 2.
+        config.setdefault("signature_version", "s3v4")
         config.setdefault("s3", {"addressing_style": "path"})
         config.setdefault("retries", {"max_attempts": 1})
         return boto3.client(
