@@ -1,0 +1,364 @@
+"""Who sent a request: the verification of AWS Signature Version 4, by header and by URL.
+
+Owns: the decision, from a request's head alone, whose request it is and how its body is claimed.
+Does not own: what a key may do (`cenote.server`), or the body itself (`chunked`, `checksums`).
+
+Invariants:
+1. What is verified is what was sent: the raw target and header values. Nothing that S3 would act
+   on (a query parameter, an `x-amz-*` header, the body's form) lies outside the signature.
+2. Signatures are compared in constant time.
+3. A request with any trace of credentials is either proven or refused, never taken as anonymous.
+
+Sources: https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-authenticating-requests.html and the
+pages below it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from hmac import compare_digest
+from typing import Any, Final
+
+from msgspec import Struct
+
+from cenote.s3.canonical import (
+    canonical_headers,
+    canonical_path,
+    canonical_pieces,
+    canonical_query,
+    canonical_request,
+    string_to_sign,
+)
+from cenote.s3.claims import (
+    UNSIGNED_PAYLOAD,
+    ChunkedPayload,
+    Payload,
+    anonymous_payload,
+    chunk_form,
+    decoded_length,
+    plain_payload,
+    trailer_names,
+)
+from cenote.s3.codes import S3Error
+from cenote.s3.credential import (
+    QUERY_NAMES,
+    Credential,
+    read_authorization,
+    read_presigned,
+)
+from cenote.s3.keyring import SigningKey, signing_key
+from cenote.s3.stamps import read_stamp, stamp
+from cenote.s3.times import iso_date, read_http_date
+from cenote.s3.wire import RequestHead
+
+__all__ = ["SKEW_MAX_MS", "Auth", "authenticate"]
+
+SKEW_MAX_MS: Final = 15 * 60 * 1000
+
+_QUERY_TRACES: Final = frozenset({*QUERY_NAMES, "X-Amz-Security-Token"})
+_SIGV2_TRACES: Final = frozenset({"AWSAccessKeyId", "Signature"})
+_SINGLE: Final = frozenset(
+    {
+        "authorization",
+        "date",
+        "host",
+        "x-amz-content-sha256",
+        "x-amz-date",
+        "x-amz-decoded-content-length",
+        "x-amz-security-token",
+        "x-amz-trailer",
+    }
+)
+
+
+class Auth(Struct, frozen=True):
+    """A request's proven sender and its body's form. `access_key` None: no credentials came."""
+
+    access_key: str | None
+    payload: Payload
+    presigned: bool = False
+
+
+def authenticate(
+    head: RequestHead,
+    params: Mapping[str, str],
+    *,
+    keys: Callable[[str], str | None],
+    now_ms: int,
+    region: str | None = None,
+    service: str = "s3",
+) -> Auth:
+    """Decide who sent a request.
+
+    `params` is the decoded query (`Route.params`); `keys` returns the secret of an access key, or
+    None; `region` None accepts any in the scope.
+    Ensures: with an access key, the signature over head, query and body claim is that key's, is
+    within 15 minutes of `now_ms` or, presigned, not expired. Without one, no credentials came.
+    Raises S3Error: AccessDenied, AuthorizationHeaderMalformed, AuthorizationQueryParametersError,
+    InvalidAccessKeyId, InvalidArgument, InvalidRequest, InvalidToken, MissingContentLength,
+    NotImplemented, RequestTimeTooSkewed, SignatureDoesNotMatch.
+    Cost: about 5 us by header, 8 us presigned.
+    """
+    headers = head.headers
+    if head.repeated and not _SINGLE.isdisjoint(head.repeated):
+        name = min(_SINGLE & head.repeated)
+        raise S3Error(
+            "InvalidArgument", f"The header {name} must be sent only once.", ArgumentName=name
+        )
+    authorization = headers.get("authorization")
+    in_query = bool(params) and not _QUERY_TRACES.isdisjoint(params)
+    if params and not in_query and not _SIGV2_TRACES.isdisjoint(params):
+        raise S3Error(
+            "InvalidRequest",
+            "The authorization mechanism you have provided is not supported. Please use "
+            "AWS4-HMAC-SHA256.",
+        )
+    if authorization is None:
+        if in_query:
+            return _presigned(head, params, keys, now_ms, region, service)
+        return Auth(None, anonymous_payload(headers))
+    if in_query:
+        raise S3Error(
+            "InvalidArgument",
+            "Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, Signature "
+            "query string parameter or the Authorization header should be specified",
+            ArgumentName="Authorization",
+        )
+    return _by_header(head, authorization, keys, now_ms, region, service)
+
+
+def _by_header(
+    head: RequestHead,
+    authorization: str,
+    keys: Callable[[str], str | None],
+    now_ms: int,
+    region: str | None,
+    service: str,
+) -> Auth:
+    headers = head.headers
+    credential, signature = read_authorization(authorization, region, service)
+    claim = headers.get("x-amz-content-sha256")
+    if claim is None:
+        raise S3Error(
+            "InvalidRequest", "Missing required header for this request: x-amz-content-sha256"
+        )
+    payload: Payload | None = plain_payload(claim)
+    timestamp = _header_time(headers, credential, now_ms)
+    key = _key(headers, credential, keys, service)
+    _check_signed(headers, credential)
+    query = canonical_query(head.query)
+    _verify(head, credential, key, timestamp, query, claim, signature)
+    if payload is None:
+        payload = _chunked(headers, claim, credential, key, timestamp, signature)
+    return Auth(credential.access_key, payload)
+
+
+def _header_time(headers: Mapping[str, str], credential: Credential, now_ms: int) -> str:
+    """Return the request's time stamp, checked against the clock and the scope's date."""
+    text = headers.get("x-amz-date")
+    if text is not None:
+        time_ms = read_stamp(text)
+    else:
+        text = headers.get("date", "")
+        time_ms = read_http_date(text)
+        if time_ms is None:
+            time_ms = read_stamp(text)
+    if time_ms is None:
+        raise S3Error(
+            "AccessDenied", "AWS authentication requires a valid Date or x-amz-date header"
+        )
+    if abs(now_ms - time_ms) > SKEW_MAX_MS:
+        raise S3Error(
+            "RequestTimeTooSkewed",
+            RequestTime=text,
+            ServerTime=iso_date(now_ms),
+            MaxAllowedSkewMilliseconds=SKEW_MAX_MS,
+        )
+    timestamp = stamp(time_ms)
+    if timestamp[:8] != credential.date:
+        raise S3Error(
+            "AuthorizationHeaderMalformed",
+            "The authorization header is malformed; Invalid credential date "
+            f'"{credential.date}". This date is not the same as X-Amz-Date: "{timestamp[:8]}".',
+        )
+    return timestamp
+
+
+def _presigned(
+    head: RequestHead,
+    params: Mapping[str, str],
+    keys: Callable[[str], str | None],
+    now_ms: int,
+    region: str | None,
+    service: str,
+) -> Auth:
+    headers = head.headers
+    claims = read_presigned(params, region, service)
+    credential = claims.credential
+    _check_window(claims.timestamp, claims.expires_s, credential, now_ms)
+    claim = _presigned_claim(headers, params, credential)
+    payload = plain_payload(claim)
+    if payload is None:
+        raise S3Error("InvalidRequest", "A presigned URL cannot be used with an aws-chunked body.")
+    if "X-Amz-Security-Token" in params:
+        raise S3Error("InvalidToken")
+    key = _key(headers, credential, keys, service)
+    _check_signed(headers, credential)
+    pieces = canonical_pieces(head.query)
+    if len(pieces) != len(params):
+        raise S3Error(
+            "AuthorizationQueryParametersError", "Query parameters must be sent only once."
+        )
+    query = "&".join([piece for piece in pieces if piece[:16] != "X-Amz-Signature="])
+    _verify(head, credential, key, claims.timestamp, query, claim, claims.signature)
+    return Auth(credential.access_key, payload, presigned=True)
+
+
+def _check_window(timestamp: str, expires_s: int, credential: Credential, now_ms: int) -> None:
+    """Refuse a presigned URL before its time, after it, or dated unlike its scope."""
+    time_ms = read_stamp(timestamp)
+    if time_ms is None:
+        raise S3Error(
+            "AuthorizationQueryParametersError",
+            "X-Amz-Date must be in the ISO8601 Long Format \"yyyyMMdd'T'HHmmss'Z'\"",
+        )
+    if timestamp[:8] != credential.date:
+        raise S3Error(
+            "AuthorizationQueryParametersError",
+            f'Invalid credential date "{credential.date}". This date is not the same as '
+            f'X-Amz-Date: "{timestamp[:8]}".',
+        )
+    if time_ms > now_ms + SKEW_MAX_MS:
+        raise S3Error("AccessDenied", "Request is not valid yet", ServerTime=iso_date(now_ms))
+    end_ms = time_ms + expires_s * 1000
+    if now_ms > end_ms:
+        extra: dict[str, Any] = {
+            "X-Amz-Expires": str(expires_s),
+            "Expires": iso_date(end_ms),
+            "ServerTime": iso_date(now_ms),
+        }
+        raise S3Error("AccessDenied", "Request has expired", **extra)
+
+
+def _presigned_claim(
+    headers: Mapping[str, str], params: Mapping[str, str], credential: Credential
+) -> str:
+    """Return the body claim a presigned signature covers: parameter, signed header, or none.
+
+    A header that nobody signed must not change how the body is read.
+    """
+    in_query = params.get("X-Amz-Content-Sha256")
+    in_header = headers.get("x-amz-content-sha256")
+    if in_header is None or in_header == in_query:
+        return in_query or UNSIGNED_PAYLOAD
+    if "x-amz-content-sha256" not in credential.name_set:
+        if in_header == UNSIGNED_PAYLOAD and in_query is None:
+            return UNSIGNED_PAYLOAD
+        raise _not_signed(["x-amz-content-sha256"])
+    if in_query is not None:
+        raise S3Error(
+            "InvalidArgument",
+            "x-amz-content-sha256 and X-Amz-Content-Sha256 must be the same.",
+            ArgumentName="x-amz-content-sha256",
+            ArgumentValue=in_header,
+        )
+    return in_header
+
+
+def _key(
+    headers: Mapping[str, str],
+    credential: Credential,
+    keys: Callable[[str], str | None],
+    service: str,
+) -> SigningKey:
+    if "x-amz-security-token" in headers:
+        # Only temporary credentials carry one, and none are given out.
+        raise S3Error("InvalidToken")
+    secret = keys(credential.access_key)
+    if secret is None:
+        raise S3Error("InvalidAccessKeyId", AWSAccessKeyId=credential.access_key)
+    return signing_key(secret, credential.date, credential.region, service)
+
+
+def _check_signed(headers: Mapping[str, str], credential: Credential) -> None:
+    """Refuse headers S3 would act on that the signature does not cover.
+
+    x-amz-content-sha256 may stand outside the list, as on AWS: its value is signed by itself.
+    """
+    names = credential.name_set
+    missing = [name for name in headers if name[:6] == "x-amz-" and name not in names]
+    if missing and missing != ["x-amz-content-sha256"]:
+        raise _not_signed([name for name in missing if name != "x-amz-content-sha256"])
+    if "host" not in names:
+        raise _not_signed(["host"])
+
+
+def _not_signed(names: list[str]) -> S3Error:
+    return S3Error(
+        "AccessDenied",
+        "There were headers present in the request which were not signed",
+        HeadersNotSigned=", ".join(sorted(names)),
+    )
+
+
+def _verify(
+    head: RequestHead,
+    credential: Credential,
+    key: SigningKey,
+    timestamp: str,
+    query: str,
+    claim: str,
+    signature: str,
+) -> None:
+    """Compare the signature with the one the request should have.
+
+    Raises S3Error: SignatureDoesNotMatch, with both forms that were hashed.
+    """
+    names = credential.signed_names
+    lines = canonical_headers(head.headers, credential.names)
+    given = signature.encode("utf-8", "surrogateescape")
+    path = canonical_path(head.path)
+    canonical = canonical_request(head.method, path, query, lines, names, claim)
+    signed = string_to_sign(timestamp, credential.scope, canonical)
+    if compare_digest(key.sign(signed).encode(), given):
+        return
+    # Some clients sign a path as they send it (%2F for a slash within a key). It decodes to the
+    # same key, so a signature over that spelling proves the same.
+    raw_path = head.path.decode("latin-1")
+    if raw_path != path:
+        other = canonical_request(head.method, raw_path, query, lines, names, claim)
+        if compare_digest(
+            key.sign(string_to_sign(timestamp, credential.scope, other)).encode(), given
+        ):
+            return
+    raise S3Error(
+        "SignatureDoesNotMatch",
+        AWSAccessKeyId=credential.access_key,
+        StringToSign=signed.decode("latin-1"),
+        SignatureProvided=signature,
+        StringToSignBytes=signed.hex(" "),
+        CanonicalRequest=canonical.decode("latin-1"),
+        CanonicalRequestBytes=canonical.hex(" "),
+    )
+
+
+def _chunked(
+    headers: Mapping[str, str],
+    claim: str,
+    credential: Credential,
+    key: SigningKey,
+    timestamp: str,
+    signature: str,
+) -> ChunkedPayload:
+    signed, trailer = chunk_form(claim)
+    announced = trailer_names(headers)
+    if announced and not trailer:
+        raise S3Error(
+            "InvalidRequest", "The value specified in the x-amz-trailer header is not supported"
+        )
+    length = decoded_length(headers)
+    if not signed:
+        return ChunkedPayload(False, trailer, length, announced)
+    return ChunkedPayload(
+        True, trailer, length, announced, signature, key, timestamp, credential.scope
+    )
