@@ -82,6 +82,10 @@ CODES: dict[str, tuple[int, str]] = {
         "The list of parts was not in ascending order. Parts must be ordered by part number.",
     ),
     "InvalidRange": (416, "The requested range is not satisfiable"),
+    "InvalidRedirectLocation": (
+        400,
+        "The website redirect location must have a prefix of 'http://' or 'https://' or '/'.",
+    ),
     "InvalidRequest": (400, "Invalid Request"),
     "InvalidSignature": (400, "The request signature that the server calculated does not match."),
     "InvalidStorageClass": (400, "The storage class you specified is not valid"),

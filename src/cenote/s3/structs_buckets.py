@@ -4,7 +4,7 @@ Source: https://docs.aws.amazon.com/AmazonS3/latest/API/API_Operations_Amazon_Si
 """
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from msgspec import Struct
 
@@ -55,7 +55,12 @@ class ListBucketsOutput(Struct, frozen=True, kw_only=True):
 
 
 class CreateBucketConfiguration(Struct, frozen=True, kw_only=True):
-    """The body of CreateBucket: `location_constraint` None or empty means the default region."""
+    """The body of CreateBucket: `location_constraint` None or empty means the default region.
+
+    What it could also say is of directory buckets, and tags of buckets.
+    """
+
+    refused: ClassVar[frozenset[str]] = frozenset({"Location", "Bucket", "Tags"})
 
     location_constraint: Annotated[str | None, Element("LocationConstraint")] = None
 

@@ -43,6 +43,7 @@ from cenote.s3.values import (
     BOOLEAN,
     CHECKSUM_ALGORITHM,
     ETAG,
+    HEADER_VALUE,
     HTTP_DATE,
     HTTP_DATE_IF_VALID,
     INTEGER,
@@ -88,6 +89,15 @@ __all__ = [
     "Tagging",
 ]
 
+ResponseCacheControl = Annotated[str | None, Query("response-cache-control", HEADER_VALUE)]
+ResponseContentDisposition = Annotated[
+    str | None, Query("response-content-disposition", HEADER_VALUE)
+]
+ResponseContentEncoding = Annotated[str | None, Query("response-content-encoding", HEADER_VALUE)]
+ResponseContentLanguage = Annotated[str | None, Query("response-content-language", HEADER_VALUE)]
+ResponseContentType = Annotated[str | None, Query("response-content-type", HEADER_VALUE)]
+ResponseExpires = Annotated[str | None, Query("response-expires", HEADER_VALUE)]
+
 
 class PutObjectInput(StoredInput, frozen=True, kw_only=True):
     """The body itself is streamed beside it."""
@@ -121,14 +131,12 @@ class GetObjectInput(ObjectInput, frozen=True, kw_only=True):
         int | None, Header("If-Unmodified-Since", HTTP_DATE_IF_VALID)
     ] = None
     range: Annotated[str | None, Header("Range")] = None
-    response_cache_control: Annotated[str | None, Query("response-cache-control")] = None
-    response_content_disposition: Annotated[str | None, Query("response-content-disposition")] = (
-        None
-    )
-    response_content_encoding: Annotated[str | None, Query("response-content-encoding")] = None
-    response_content_language: Annotated[str | None, Query("response-content-language")] = None
-    response_content_type: Annotated[str | None, Query("response-content-type")] = None
-    response_expires: Annotated[str | None, Query("response-expires")] = None
+    response_cache_control: ResponseCacheControl = None
+    response_content_disposition: ResponseContentDisposition = None
+    response_content_encoding: ResponseContentEncoding = None
+    response_content_language: ResponseContentLanguage = None
+    response_content_type: ResponseContentType = None
+    response_expires: ResponseExpires = None
     version_id: VersionId = None
     part_number: Annotated[int | None, Query("partNumber", PART_NUMBER)] = None
     checksum_mode: Annotated[str | None, Header("x-amz-checksum-mode", enum("ENABLED"))] = None

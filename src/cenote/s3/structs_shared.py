@@ -24,6 +24,7 @@ from cenote.s3.values import (
     ETAG,
     HTTP_DATE,
     PART_NUMBER,
+    REDIRECT,
     STORAGE_CLASS,
     TAGGING,
     VERSION_ID,
@@ -72,6 +73,7 @@ HeaderSha1 = Annotated[str | None, Header("x-amz-checksum-sha1")]
 HeaderSha256 = Annotated[str | None, Header("x-amz-checksum-sha256")]
 HeaderChecksumType = Annotated[str | None, Header("x-amz-checksum-type", CHECKSUM_TYPE)]
 EncodingType = Annotated[str | None, Query("encoding-type", ENCODING_TYPE)]
+RedirectLocation = Annotated[str | None, Header("x-amz-website-redirect-location", REDIRECT)]
 
 
 class BucketInput(Struct, frozen=True, kw_only=True):
@@ -101,9 +103,9 @@ class StoredInput(ObjectInput, frozen=True, kw_only=True):
     expires: Annotated[str | None, Header("Expires")] = None
     metadata: Annotated[dict[str, str], HeaderMap("x-amz-meta-")] = {}
     storage_class: Annotated[str | None, Header("x-amz-storage-class", STORAGE_CLASS)] = None
-    website_redirect_location: Annotated[str | None, Header("x-amz-website-redirect-location")] = (
-        None
-    )
+    website_redirect_location: Annotated[
+        str | None, Header("x-amz-website-redirect-location", REDIRECT)
+    ] = None
     tagging: Annotated[tuple[tuple[str, str], ...] | None, Header("x-amz-tagging", TAGGING)] = None
 
 

@@ -5,7 +5,7 @@ neighbours.
 """
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from msgspec import Struct
 
@@ -149,6 +149,16 @@ class UploadPartCopyOutput(Struct, frozen=True, kw_only=True):
 
 class CompletedPart(ChecksumElements, frozen=True, kw_only=True):
     """A part as the client names it. `etag` without quotes."""
+
+    refused: ClassVar[frozenset[str]] = frozenset(
+        {
+            "ChecksumMD5",
+            "ChecksumSHA512",
+            "ChecksumXXHASH128",
+            "ChecksumXXHASH3",
+            "ChecksumXXHASH64",
+        }
+    )
 
     part_number: Annotated[int, Element("PartNumber", PART_NUMBER)]
     etag: Annotated[str, Element("ETag", ETAG)]

@@ -19,6 +19,7 @@ from typing import Any
 
 from cenote.s3.codes import S3Error
 from cenote.s3.copysource import read_copy_source, write_copy_source
+from cenote.s3.headers import CONTROL
 from cenote.s3.query import decode_query
 from cenote.s3.shapes import STRING, Kind
 from cenote.s3.times import http_date, iso_date, read_http_date, read_iso_date
@@ -31,6 +32,7 @@ __all__ = [
     "COPY_SOURCE",
     "ENCODED",
     "ETAG",
+    "HEADER_VALUE",
     "HTTP_DATE",
     "HTTP_DATE_IF_VALID",
     "INTEGER",
@@ -38,6 +40,7 @@ __all__ = [
     "MAX_ITEMS",
     "OPTIONAL_STRING",
     "PART_NUMBER",
+    "REDIRECT",
     "STORAGE_CLASS",
     "STRING",
     "TAGGING",
@@ -49,6 +52,7 @@ __all__ = [
 
 INT_MAX = 2**31 - 1
 PAGE_MAX = 1000
+REDIRECT_MAX = 2048
 
 # What is computed and verified here, in the order S3 names them.
 CHECKSUM_ALGORITHMS = ("CRC32", "CRC32C", "CRC64NVME", "SHA1", "SHA256")
@@ -238,6 +242,19 @@ def _read_tagging(name: str, text: str) -> tuple[tuple[str, str], ...]:
     return pairs
 
 
+def _read_header_value(name: str, text: str) -> str:
+    """A parameter that becomes a header of the answer: it must not begin another line."""
+    if CONTROL.search(text):
+        raise refuse_argument(name, text, f"{name} must not contain control characters")
+    return text
+
+
+def _read_redirect(_name: str, text: str) -> str:
+    if len(text) > REDIRECT_MAX or not text.startswith(("/", "http://", "https://")):
+        raise S3Error("InvalidRedirectLocation")
+    return text
+
+
 def _none_if_empty(_name: str, text: str) -> str | None:
     return text or None
 
@@ -273,5 +290,7 @@ CHECKSUM_ALGORITHM = Kind("checksum algorithm", _read_checksum_algorithm, str)
 STORAGE_CLASS = Kind("storage class", _read_storage_class, str)
 VERSION_ID = Kind("version id", _read_version, str)
 CONTENT_ENCODING = Kind("string", _read_content_encoding, str)
+HEADER_VALUE = Kind("string", _read_header_value, str)
+REDIRECT = Kind("string", _read_redirect, str)
 TAGGING = Kind("tags", _read_tagging, _any)
 COPY_SOURCE = Kind("copy source", read_copy_source, write_copy_source)
