@@ -15,12 +15,16 @@ from cenote.testing.linearizability import (
     Verdict,
     check,
 )
+from cenote.testing.process import ServerProcess
+from cenote.testing.wireclient import ConnectionLost, Endpoint, Reply, WireClient, raw_head
 
 __all__ = [
     "Call",
+    "ConnectionLost",
     "Create",
     "Delete",
     "DeleteIf",
+    "Endpoint",
     "Event",
     "Get",
     "History",
@@ -28,7 +32,11 @@ __all__ = [
     "Outcome",
     "Put",
     "Read",
+    "Reply",
+    "ServerProcess",
     "Swap",
     "Verdict",
+    "WireClient",
     "check",
+    "raw_head",
 ]

@@ -53,6 +53,14 @@ class ServerProcess:
         } | dict(environment or {})
         self._clock = clock or SystemClock()
         self._process: subprocess.Popen[bytes] | None = None
+        self._endpoint: Endpoint | None = None
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where it listens. Raises RuntimeError when it was not started."""
+        if self._endpoint is None:
+            raise RuntimeError("the server was not started")
+        return self._endpoint
 
     @property
     def pid(self) -> int:
@@ -80,7 +88,8 @@ class ServerProcess:
             self._clock.sleep(POLL)
         address = self._ready.read_text().split()[0].partition("://")[2].rstrip("/")
         host, _, port = address.rpartition(":")
-        return Endpoint(host.strip("[]"), int(port), ACCESS_KEY, SECRET_KEY)
+        self._endpoint = Endpoint(host.strip("[]"), int(port), ACCESS_KEY, SECRET_KEY)
+        return self._endpoint
 
     def kill(self) -> None:
         """End it at once, as `kill -9` does. Harmless when it has ended."""
