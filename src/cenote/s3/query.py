@@ -43,16 +43,21 @@ def decode_query(raw: bytes) -> Iterator[tuple[str, str]]:
 
     Raises S3Error InvalidURI for escapes that are none and bytes that are not UTF-8.
     """
-    for pair in raw.split(b"&"):
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError:
+        raise S3Error("InvalidURI") from None
+    if "\x00" in text:
+        raise S3Error("InvalidURI")
+    if "+" in text:
+        text = text.replace("+", " ")
+    for pair in text.split("&"):
         if pair:
-            name, _, value = pair.partition(b"=")
-            yield _decode(name), _decode(value)
-
-
-def _decode(raw: bytes) -> str:
-    if b"+" in raw:
-        raw = raw.replace(b"+", b" ")
-    return percent_decode(raw) if b"%" in raw or not raw.isascii() else raw.decode("ascii")
+            name, _, value = pair.partition("=")
+            yield (
+                percent_decode(name.encode()) if "%" in name else name,
+                percent_decode(value.encode()) if "%" in value else value,
+            )
 
 
 def read_query(raw: bytes) -> dict[str, str]:

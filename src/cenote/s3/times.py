@@ -13,7 +13,6 @@ from functools import lru_cache
 
 __all__ = ["http_date", "iso_date", "read_http_date", "read_iso_date"]
 
-_DAY_MS = 86_400_000
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -42,31 +41,24 @@ _ISO = re.compile(
 _SECONDS = re.compile(r"\d{1,11}(?:\.\d{1,9})?", re.ASCII)
 
 
-@lru_cache(maxsize=512)
-def _date(day: int) -> tuple[str, str]:
-    """Return (ISO date, HTTP date) of a day since the epoch."""
-    when = _EPOCH + timedelta(days=day)
-    iso = f"{when.year:04}-{when.month:02}-{when.day:02}"
-    http = f"{_DAYS[when.weekday()]}, {when.day:02} {_MONTHS[when.month - 1]} {when.year:04}"
-    return iso, http
-
-
-def _clock(ms: int) -> tuple[int, str]:
-    day, rest = divmod(ms, _DAY_MS)
-    seconds = rest // 1000
-    return day, f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
+# Answers name the same minutes over and over: the hot part is the seconds.
+@lru_cache(maxsize=4096)
+def _minute(minute: int) -> tuple[str, str]:
+    """Return (ISO date, HTTP date) of a minute since the epoch, up to its seconds."""
+    when = _EPOCH + timedelta(minutes=minute)
+    clock = f"{when.hour:02}:{when.minute:02}:"
+    day = f"{_DAYS[when.weekday()]}, {when.day:02} {_MONTHS[when.month - 1]} {when.year:04}"
+    return f"{when.year:04}-{when.month:02}-{when.day:02}T{clock}", f"{day} {clock}"
 
 
 def iso_date(ms: int) -> str:
     """Write 2015-10-21T07:28:00.000Z: whole seconds, as S3 does. Requires a year 1 to 9999."""
-    day, clock = _clock(ms)
-    return f"{_date(day)[0]}T{clock}.000Z"
+    return f"{_minute(ms // 60_000)[0]}{ms // 1000 % 60:02}.000Z"
 
 
 def http_date(ms: int) -> str:
     """Write Wed, 21 Oct 2015 07:28:00 GMT (RFC 9110, 5.6.7). Requires a year 1 to 9999."""
-    day, clock = _clock(ms)
-    return f"{_date(day)[1]} {clock} GMT"
+    return f"{_minute(ms // 60_000)[1]}{ms // 1000 % 60:02} GMT"
 
 
 def read_http_date(text: str) -> int | None:
