@@ -75,6 +75,11 @@ class BodyLease(Protocol):
 class Bodies(Protocol):
     """One bucket's bytes."""
 
+    @property
+    def inline_max(self) -> int:
+        """Bodies of at most this many bytes travel in the commit itself; staging one is quick."""
+        ...
+
     def writer(self, size: int, algorithms: Sequence[str] = ()) -> BodyWriter:
         """Open a writer for a body of exactly `size` bytes.
 

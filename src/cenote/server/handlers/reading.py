@@ -1,0 +1,206 @@
+"""GetObject, HeadObject, GetObjectAttributes.
+
+A small body comes with its record in one look-up and leaves in one write; a long one is held open
+by a lease and streamed. Which bytes are meant is decided from the record the bytes belong to.
+
+Source: https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html and its neighbours.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cenote.buckets import NO_READ_CONDITIONS, reading
+from cenote.buckets.conditions import check_read, no_such_key
+from cenote.buckets.limits import check_readable
+from cenote.errors import PreconditionError
+from cenote.ports import Bucket, Checksum, IndexView, ObjectRecord, PartMark
+from cenote.s3 import S3Error, http_date, settle_range, structs
+from cenote.server.call import Answer, Call, Leased
+from cenote.server.handlers.mapping import (
+    checksum_members,
+    read_conditions_of,
+    storage_class_shown,
+)
+
+__all__ = ["get_object", "get_object_attributes", "head_object"]
+
+INLINE_READ_MAX = 256 << 10
+
+
+def get_object(call: Call) -> object:
+    asked = call.input
+    bucket = call.bucket()
+    with bucket.index.read() as view:
+        found = view.object_value(asked.key, INLINE_READ_MAX)
+        if found is None:
+            raise no_such_key(asked.key)
+        record, value = found
+        if value is not None or record.size == 0:
+            start, end, members = _judge(call, view, record)
+            body = value or b""
+            if end - start != record.size:
+                body = body[start:end]
+            return Answer(structs.GetObjectOutput(**members), body)
+    return _get_long(call, bucket)
+
+
+def _get_long(call: Call, bucket: Bucket) -> object:
+    record, lease = reading.lease(bucket, call.input.key)
+    try:
+        with bucket.index.read() as view:
+            start, end, members = _judge(call, view, record)
+    except BaseException:
+        lease.close()
+        raise
+    return Answer(structs.GetObjectOutput(**members), Leased(lease, start, end))
+
+
+def head_object(call: Call) -> object:
+    asked = call.input
+    with call.bucket().index.read() as view:
+        record = view.object(asked.key)
+        if record is None:
+            raise no_such_key(asked.key)
+        _, _, members = _judge(call, view, record, archived=True)
+    return structs.HeadObjectOutput(**members)
+
+
+def _judge(
+    call: Call, view: IndexView, record: ObjectRecord, *, archived: bool = False
+) -> tuple[int, int, dict[str, Any]]:
+    """Check the conditions and choose the bytes: (start, end, the output's members)."""
+    asked = call.input
+    conditions = read_conditions_of(asked, call.now_ms)
+    if conditions is not NO_READ_CONDITIONS:
+        try:
+            check_read(conditions, record)
+        except PreconditionError as error:
+            if error.kind == "not_modified":
+                raise _not_modified(record) from None
+            raise
+    if not archived:
+        check_readable(record)
+    start, end = 0, record.size
+    members = _members(record)
+    checksum = record.checksum
+    if asked.part_number is not None:
+        if asked.range is not None:
+            raise S3Error(
+                "InvalidRequest",
+                "Cannot specify both Range header and partNumber query parameter",
+            )
+        span = reading.part_span(view, record, asked.part_number)
+        start, end = span.start, span.end
+        if record.part_count:
+            members["parts_count"] = record.part_count
+            checksum = _part_checksum(record, span.checksum)
+        if record.size:
+            members["content_range"] = f"bytes {start}-{end - 1}/{record.size}"
+    elif asked.range is not None and _range_counts(call, record):
+        chosen = settle_range(asked.range, record.size)
+        if chosen is not None:
+            start, end = chosen
+            members["content_range"] = f"bytes {start}-{end - 1}/{record.size}"
+            checksum = None
+    members["content_length"] = end - start
+    if asked.checksum_mode is not None:
+        members.update(checksum_members(checksum))
+    for name in _OVERRIDES:
+        value = getattr(asked, f"response_{name}")
+        if value is not None:
+            members[name] = value
+    return start, end, members
+
+
+_OVERRIDES = (
+    "cache_control",
+    "content_disposition",
+    "content_encoding",
+    "content_language",
+    "content_type",
+    "expires",
+)
+
+
+def _members(record: ObjectRecord) -> dict[str, Any]:
+    content = record.content
+    return {
+        "last_modified": record.modified_ms,
+        "etag": record.etag,
+        "cache_control": content.cache_control,
+        "content_disposition": content.content_disposition,
+        "content_encoding": content.content_encoding,
+        "content_language": content.content_language,
+        "content_type": content.content_type,
+        "expires": content.expires,
+        "website_redirect_location": content.website_redirect_location,
+        "metadata": record.metadata,
+        "storage_class": storage_class_shown(record.storage_class),
+        "tag_count": len(record.tags) or None,
+    }
+
+
+def _part_checksum(record: ObjectRecord, value: str | None) -> Checksum | None:
+    if record.checksum is None or value is None:
+        return None
+    return Checksum(record.checksum.algorithm, record.checksum.type, value)
+
+
+def _range_counts(call: Call, record: ObjectRecord) -> bool:
+    """RFC 9110, 13.1.5: with an If-Range that does not match, the range is not meant."""
+    validator = call.exchange.head.headers.get("if-range")
+    if validator is None:
+        return True
+    return validator in (f'"{record.etag}"', http_date(record.modified_ms))
+
+
+def _not_modified(record: ObjectRecord) -> S3Error:
+    return S3Error(
+        "NotModified",
+        headers=(
+            ("etag", f'"{record.etag}"'),
+            ("last-modified", http_date(record.modified_ms)),
+        ),
+    )
+
+
+def get_object_attributes(call: Call) -> object:
+    asked = call.input
+    wanted = asked.object_attributes
+    with call.bucket().index.read() as view:
+        found = reading.attributes(
+            view,
+            asked.key,
+            after_part=asked.part_number_marker,
+            max_parts=asked.max_parts,
+        )
+    record = found.object
+    checksum = None
+    if "Checksum" in wanted and record.checksum is not None:
+        checksum = structs.Checksum(**checksum_members(record.checksum))
+    parts = None
+    if "ObjectParts" in wanted and record.part_count:
+        parts = structs.AttributesParts(
+            total_parts_count=record.part_count,
+            part_number_marker=asked.part_number_marker,
+            next_part_number_marker=found.next_part,
+            max_parts=asked.max_parts,
+            is_truncated=found.truncated,
+            parts=[_object_part(record, mark) for mark in found.parts],
+        )
+    return structs.GetObjectAttributesOutput(
+        last_modified=record.modified_ms,
+        etag=record.etag if "ETag" in wanted else None,
+        checksum=checksum,
+        object_parts=parts,
+        storage_class=record.storage_class if "StorageClass" in wanted else None,
+        object_size=record.size if "ObjectSize" in wanted else None,
+    )
+
+
+def _object_part(record: ObjectRecord, mark: PartMark) -> structs.ObjectPart:
+    checksum = _part_checksum(record, mark.checksum)
+    return structs.ObjectPart(
+        part_number=mark.number, size=mark.size, **checksum_members(checksum, typed=False)
+    )

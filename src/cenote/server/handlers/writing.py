@@ -1,0 +1,99 @@
+"""PutObject and UploadPart: operations whose body is streamed.
+
+What can be refused without the body is refused before it is asked for: the bucket, the size, a
+condition that is false already, claims that make no sense.
+
+Source: https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html, API_UploadPart.html.
+"""
+
+from __future__ import annotations
+
+from cenote.buckets import (
+    NO_CONDITIONS,
+    PutObject,
+    PutPart,
+    WriteResult,
+    objects,
+    uploads,
+)
+from cenote.buckets.conditions import check_form, check_write
+from cenote.buckets.limits import (
+    check_metadata,
+    check_size,
+    check_storage_class,
+    check_tags,
+    stored_content,
+)
+from cenote.ports import Bucket, PartRecord
+from cenote.s3 import structs
+from cenote.server.call import Call
+from cenote.server.claims import Claimed
+from cenote.server.handlers.mapping import checksum_members, conditions_of, content_of
+from cenote.server.intake import Taken
+from cenote.server.receive import body_length, discard, receive
+
+__all__ = ["put_object", "upload_part"]
+
+
+def put_object(call: Call) -> object:
+    asked = call.input
+    bucket = call.bucket()
+    length = body_length(call)
+    check_size(length)
+    claimed = Claimed.of(call)
+    conditions = conditions_of(asked)
+    content = stored_content(content_of(asked))
+    check_metadata(asked.metadata)
+    tags = asked.tagging or ()
+    check_tags(tags)
+    storage_class = asked.storage_class or "STANDARD"
+    check_storage_class(storage_class)
+    if conditions is not NO_CONDITIONS:
+        check_form(conditions)
+        with bucket.index.read() as view:
+            check_write(conditions, asked.key, view.object(asked.key))
+
+    def taken(body: Taken) -> object:
+        request = PutObject(
+            key=asked.key,
+            content=content,
+            metadata=asked.metadata,
+            tags=tags,
+            storage_class=storage_class,
+            claims=claimed.settled(body),
+            conditions=conditions,
+        )
+        change = objects.put(request, body.staged, call.now_ms)
+        return call.commit(bucket, change, stored, lambda: discard(call, bucket, body.staged))
+
+    def stored(result: WriteResult) -> object:
+        return structs.PutObjectOutput(etag=result.etag, **checksum_members(result.checksum))
+
+    return receive(call, bucket, length, claimed.algorithms(), taken)
+
+
+def upload_part(call: Call) -> object:
+    asked = call.input
+    bucket = call.bucket()
+    length = body_length(call)
+    check_size(length)
+    uploads.check_part_number(asked.part_number)
+    claimed = Claimed.of(call)
+    algorithm = _upload_algorithm(bucket, asked.key, asked.upload_id)
+
+    def taken(body: Taken) -> object:
+        request = PutPart(asked.key, asked.upload_id, asked.part_number, claimed.settled(body))
+        change = uploads.put_part(request, body.staged, call.now_ms)
+        return call.commit(bucket, change, stored, lambda: discard(call, bucket, body.staged))
+
+    def stored(part: PartRecord) -> object:
+        return structs.UploadPartOutput(
+            etag=part.etag, **checksum_members(part.checksum, typed=False)
+        )
+
+    return receive(call, bucket, length, claimed.algorithms(algorithm), taken)
+
+
+def _upload_algorithm(bucket: Bucket, key: str, upload_id: str) -> str:
+    with bucket.index.read() as view:
+        return uploads.algorithm_of(uploads.require(view, key, upload_id))

@@ -1,0 +1,109 @@
+"""The listener: accepts connections, keeps their count and their pace, and drains them at the end.
+
+Owns: listening sockets, the set of open connections, the one-second beat (Date line, slow
+clients), the graceful stop.
+Does not own: what is said on a connection (`http`).
+
+Why one beat for all and not a timer each: arming and cancelling a timer costs a fifth of a small
+request, and no limit here needs better than a second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from typing import Protocol
+
+from cenote.base import Clock
+from cenote.server.exchange import Exchange
+from cenote.server.http import Connection
+from cenote.server.limits import Limits
+from cenote.server.response import common_lines
+
+__all__ = ["Application", "Listener"]
+
+
+class Application(Protocol):
+    """What the requests are for."""
+
+    def begin(self, exchange: Exchange) -> None:
+        """Take a request whose head has come in. Must not block or raise."""
+        ...
+
+    def record(self, exchange: Exchange) -> None:
+        """Note an exchange that is over, or whose answer has been handed to the socket."""
+        ...
+
+    def refuse(self, code: str, message: str) -> tuple[bytes, bytes]:
+        """Return header lines and body of the answer to a request that could not be read."""
+        ...
+
+
+class Listener:
+    """Accepts for one application on one event loop."""
+
+    def __init__(self, application: Application, limits: Limits, clock: Clock) -> None:
+        self.limits = limits
+        self.tick = 0
+        self.lines = common_lines(clock.now_ms())
+        self.begin = application.begin
+        self.record = application.record
+        self.refuse = application.refuse
+        self.connections: set[Connection] = set()
+        self.refused = 0
+        self._clock = clock
+        self._server: asyncio.Server | None = None
+        self._beat: asyncio.TimerHandle | None = None
+        self._empty: asyncio.Future[None] | None = None
+
+    async def start(self, host: str, port: int, tls: ssl.SSLContext | None) -> int:
+        """Listen, and return the port (that the system chose, when `port` is 0)."""
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(
+            lambda: Connection(self), host, port, ssl=tls, backlog=1024, reuse_address=True
+        )
+        self._beat = loop.call_later(1.0, self._on_beat, loop)
+        bound: socket.socket = self._server.sockets[0]
+        return int(bound.getsockname()[1])
+
+    def _on_beat(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.tick += 1
+        self.lines = common_lines(self._clock.now_ms())
+        for connection in tuple(self.connections):
+            connection.check_pace(self.tick)
+        self._beat = loop.call_later(1.0, self._on_beat, loop)
+
+    def admit(self, connection: Connection) -> bool:
+        """Count a new connection in; False when there are too many."""
+        self.connections.add(connection)
+        if len(self.connections) > self.limits.connections_max:
+            self.refused += 1
+            return False
+        return True
+
+    def forget(self, connection: Connection) -> None:
+        self.connections.discard(connection)
+        if self._empty is not None and not self.connections and not self._empty.done():
+            self._empty.set_result(None)
+
+    async def stop(self) -> int:
+        """Accept no more, finish what is under way within `stop_timeout`, then cut.
+
+        Returns how many connections were cut.
+        """
+        if self._server is not None:
+            self._server.close()
+        if self.connections:
+            self._empty = asyncio.get_running_loop().create_future()
+            for connection in tuple(self.connections):
+                connection.retire()
+            await asyncio.wait([self._empty], timeout=self.limits.stop_timeout)
+        cut = tuple(self.connections)
+        for connection in cut:
+            connection.transport.abort()
+        if self._beat is not None:
+            self._beat.cancel()
+        if self._server is not None:
+            await self._server.wait_closed()
+        return len(cut)
