@@ -1,0 +1,8 @@
+"""Buckets as SQLite files and pack files: the one backend of `cenote.ports` there is."""
+
+from cenote.sqldb.bucketfile import BucketFile, SqliteIndex
+from cenote.sqldb.check import Finding
+from cenote.sqldb.directory import INLINE_MAX, Directory
+from cenote.sqldb.packfile import Frame, frames
+
+__all__ = ["INLINE_MAX", "BucketFile", "Directory", "Finding", "Frame", "SqliteIndex", "frames"]

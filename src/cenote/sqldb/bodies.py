@@ -1,0 +1,157 @@
+"""One bucket's bytes: writers for what comes in, leases for what is read.
+
+Owns: which writer a size gets, the way from a key to a lease, staged bodies nobody wants.
+Does not own: writing (`writers`), reading (`leases`), giving back (`reclaim`).
+
+Invariants:
+1. Every staged body is settled once: taken by a commit, or discarded.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO, Final
+
+import apsw
+
+from cenote.ports import BodyLease, BodyWriter, Extent, ObjectRecord, StagedBody
+from cenote.sqldb.faults import translate
+from cenote.sqldb.leases import MemoryLease, RunsLease
+from cenote.sqldb.packs import Packs
+from cenote.sqldb.pins import Pins
+from cenote.sqldb.pool import Pool
+from cenote.sqldb.rows import valued_object_of
+from cenote.sqldb.runs import Run
+from cenote.sqldb.txn import EAGER_MAX, SPOOL
+from cenote.sqldb.view import OBJECT_VALUE, View
+from cenote.sqldb.writers import InlineWriter, PackWriter, SpoolWriter
+
+__all__ = ["INLINE_LIMIT", "SqliteBodies"]
+
+# SQLite's limit for a row is 1,000,000,000 bytes.
+INLINE_LIMIT: Final = 1_000_000_000 - 4096
+_KEPT_RUNS: Final = 65_536
+
+
+class SqliteBodies:
+    """`Bodies` of one bucket file. Thread-safe."""
+
+    def __init__(
+        self, pool: Pool, packs: Packs, pins: Pins, name: str, spool_folder: Path, inline_max: int
+    ) -> None:
+        self._pool = pool
+        self._packs = packs
+        self._pins = pins
+        self._name = name
+        self._spool_folder = spool_folder
+        self.inline_max = inline_max
+        self._lock = threading.Lock()
+        self._spooled = 0
+        self._runs: dict[int, tuple[Run, ...]] = {}
+        self._runs_kept = 0
+        self._moves = 0
+
+    # In.
+
+    def writer(self, size: int, algorithms: Sequence[str] = ()) -> BodyWriter:
+        """Open a writer for a body of exactly `size` bytes. See `ports.Bodies`."""
+        if size > min(self.inline_max, INLINE_LIMIT):
+            return PackWriter(size, algorithms, self._packs, self._give_back)
+        if size <= EAGER_MAX:
+            return InlineWriter(size, algorithms)
+        with self._lock:
+            self._spooled += 1
+            number = self._spooled
+        return SpoolWriter(size, algorithms, number, self._spool_path(number))
+
+    def discard(self, staged: StagedBody) -> None:
+        """Give back a staged body that will not be committed."""
+        for extent in staged.extents:
+            self._give_back(extent)
+
+    def taken(self, staged: StagedBody) -> None:
+        """Note that a staged body is part of a durable commit."""
+        for extent in staged.extents:
+            if extent.pack == SPOOL:
+                self._spool_path(extent.offset).unlink(missing_ok=True)
+            else:
+                self._packs.settled(extent.pack)
+
+    def open_spool(self, number: int) -> IO[bytes]:
+        """Open a finished spool file for reading."""
+        return self._spool_path(number).open("rb")
+
+    def _give_back(self, extent: Extent) -> None:
+        if extent.pack == SPOOL:
+            self._spool_path(extent.offset).unlink(missing_ok=True)
+        else:
+            try:
+                self._packs.punch(extent.pack, extent.offset, extent.size)
+            finally:
+                self._packs.settled(extent.pack)
+
+    def _spool_path(self, number: int) -> Path:
+        return self._spool_folder / f"{self._name}.{number}.spool"
+
+    # Out.
+
+    def lease(self, key: str) -> tuple[ObjectRecord, BodyLease] | None:
+        """Look up the object at `key` and hold its body. See `ports.Bodies`."""
+        pin = self._pins.enter()
+        try:
+            found = self._look_up(key)
+            if found is None:
+                self._pins.leave(pin)
+                return None
+            record, runs = found
+            if isinstance(runs, bytes):
+                self._pins.leave(pin)
+                return record, MemoryLease(runs)
+            self._pins.narrow(pin, {run.body for run in runs})
+        except BaseException:
+            self._pins.leave(pin)
+            raise
+        return record, RunsLease(runs, self._packs, self._pool, lambda: self._pins.leave(pin))
+
+    def _look_up(self, key: str) -> tuple[ObjectRecord, bytes | tuple[Run, ...]] | None:
+        moves = self._moves
+        with self._pool.reading() as reader:
+            try:
+                reader.execute("BEGIN")
+                rows = reader.execute(OBJECT_VALUE, (EAGER_MAX, key)).fetchall()
+                if not rows:
+                    return None
+                record, value = valued_object_of(key, rows[0])
+                if value is not None:
+                    return record, value
+                runs = self._runs.get(record.body)
+                if runs is None:
+                    runs = View(reader.execute, self._name).runs(record.body)
+                    self._keep(record.body, runs, moves)
+                return record, runs
+            except apsw.Error as error:
+                raise translate(error, f"reading bucket {self._name}") from error
+            finally:
+                if reader.connection.in_transaction:
+                    reader.execute("ROLLBACK")
+
+    def _keep(self, body: int, runs: tuple[Run, ...], moves: int) -> None:
+        """Remember a long layout: a ranged read of a body of 10,000 parts must not read it anew."""
+        if len(runs) < 8:
+            return
+        with self._lock:
+            if moves != self._moves or body in self._runs:
+                return
+            while self._runs and self._runs_kept + len(runs) > _KEPT_RUNS:
+                self._runs_kept -= len(self._runs.pop(next(iter(self._runs))))
+            self._runs[body] = runs
+            self._runs_kept += len(runs)
+
+    def forget_layouts(self) -> None:
+        """Drop what is remembered of layouts: bytes were moved, and the move is committed."""
+        with self._lock:
+            self._moves += 1
+            self._runs.clear()
+            self._runs_kept = 0

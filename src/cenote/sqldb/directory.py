@@ -1,0 +1,414 @@
+"""A directory of buckets: `ROOT/NAME.sqlite3`, `ROOT/NAME.packs/`, and our own `ROOT/.cenote/`.
+
+Owns: the lock that keeps a second writer out, making, opening and dropping buckets, how many are
+awake, the threads they share.
+Does not own: what is in a bucket (`bucketfile`).
+
+`.cenote/lock` is locked (flock) as long as the directory is open for writing. Buckets are built in
+`.cenote/new/` and dropped by way of `.cenote/trash/`; both, and `.cenote/spool/`, are emptied at
+the next opening.
+
+Invariants:
+1. A bucket exists when its `.sqlite3` file stands in ROOT, whole: it is linked there only after
+   it was synced, and never over another.
+2. Dropping moves the packs out first: packs without an index are never ours to delete.
+3. A name that is not 3 to 63 of `a-z 0-9 . -` never reaches the file system.
+4. Other programs' files are left alone; `notes` tells of them.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import shutil
+import threading
+from collections import OrderedDict
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+import apsw
+
+from cenote.base import Rand, SystemRand, failpoint
+from cenote.errors import (
+    AlreadyExistsError,
+    ClosedError,
+    ConflictError,
+    DataError,
+    DeniedError,
+    InvalidError,
+    NotFoundError,
+)
+from cenote.ports import BucketRecord
+from cenote.sqldb.bodies import INLINE_LIMIT
+from cenote.sqldb.bucketfile import BucketFile
+from cenote.sqldb.commit import Scheduler
+from cenote.sqldb.faults import translate
+from cenote.sqldb.housekeeper import Housekeeper
+from cenote.sqldb.packfile import sync_folder
+from cenote.sqldb.packs import PACK_SIZE
+from cenote.sqldb.schema import create_tables, header_verdict
+from cenote.sqldb.syncers import Syncers
+
+__all__ = ["INLINE_MAX", "Directory"]
+
+INLINE_MAX: Final = 32 << 10
+AWAKE_MAX: Final = 64
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_SUFFIX: Final = ".sqlite3"
+
+failpoint.register(
+    "create.built",
+    "create.linked",
+    "create.synced",
+    "drop.closed",
+    "drop.packs_moved",
+    "drop.moved",
+    "drop.synced",
+)
+
+
+class Directory:
+    """An open directory of buckets. Thread-safe. A context manager."""
+
+    def __init__(
+        self,
+        root: str | Path,
+        *,
+        read_only: bool = False,
+        create: bool = False,
+        inline_max: int = INLINE_MAX,
+        awake_max: int = AWAKE_MAX,
+        pack_size: int = PACK_SIZE,
+        background: bool = True,
+        rand: Rand | None = None,
+        scheduler: Scheduler | None = None,
+    ) -> None:
+        """Open the directory at `root`, making it when `create` is set.
+
+        `inline_max` bytes is what a body may have to be kept in the SQLite file, where a bucket
+        does not say otherwise. `awake_max` buckets keep descriptors open. With `background` false
+        no thread tends the buckets: call `maintain`.
+        Raises NotFoundError (kind "no_such_directory"), ConflictError (kind "directory_locked")
+        when another process writes to it, DeniedError (kind "read_only"), UnavailableError.
+        """
+        self.root = Path(root)
+        self.read_only = read_only
+        self.inline_max = min(inline_max, INLINE_LIMIT)
+        self._awake_max = awake_max
+        self._pack_size = pack_size
+        self._rand = rand or SystemRand()
+        self._scheduler = scheduler
+        self._own = self.root / ".cenote"
+        self._lock = threading.RLock()
+        self._open: OrderedDict[str, BucketFile] = OrderedDict()
+        self._closed = False
+        self._syncers = Syncers()
+        self._housekeeper = Housekeeper() if background and not read_only else None
+        self._lock_fd = -1
+        if not read_only:
+            if create:
+                self._make_root()
+            self._prepare()
+        elif not self.root.is_dir():
+            raise NotFoundError(f"{self.root} is not a directory", kind="no_such_directory")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # Opening.
+
+    def _make_root(self) -> None:
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise translate(error, f"making directory {self.root}") from error
+
+    def _prepare(self) -> None:
+        if not self.root.is_dir():
+            raise NotFoundError(f"{self.root} is not a directory", kind="no_such_directory")
+        try:
+            self._own.mkdir(mode=0o700, exist_ok=True)
+            self._lock_fd = os.open(self._own / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
+        except PermissionError as error:
+            raise DeniedError(
+                f"{self.root} cannot be written to", kind="read_only", hint="open it read-only"
+            ) from error
+        except OSError as error:
+            raise translate(error, f"opening directory {self.root}") from error
+        try:
+            fcntl.flock(self._lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(self._lock_fd)
+            self._lock_fd = -1
+            raise ConflictError(
+                f"{self.root} is in use by another process",
+                kind="directory_locked",
+                hint="stop it, or open the directory read-only",
+            ) from error
+        try:
+            for name in ("new", "spool", "trash"):
+                _empty(self._own / name)
+        except OSError as error:
+            self._unlock()
+            raise translate(error, f"clearing {self._own}") from error
+
+    def _unlock(self) -> None:
+        if self._lock_fd >= 0:
+            os.close(self._lock_fd)
+            self._lock_fd = -1
+
+    # Buckets.
+
+    def names(self) -> list[str]:
+        """Return the names of all buckets, sorted. Cost: 10 us a bucket."""
+        return [name for name, note in self._scan() if note is None]
+
+    def notes(self) -> list[str]:
+        """Return a sentence for each file that looks like a bucket and is not served."""
+        return [f"{self.root / name}: {note}" for name, note in self._scan() if note is not None]
+
+    def _scan(self) -> list[tuple[str, str | None]]:
+        self._require_open()
+        found: list[tuple[str, str | None]] = []
+        try:
+            with os.scandir(self.root) as entries:
+                for entry in entries:
+                    if entry.name.endswith(_SUFFIX):
+                        note = self._verdict(entry)
+                        name = entry.name if note else entry.name.removesuffix(_SUFFIX)
+                        found.append((name, note))
+        except OSError as error:
+            raise translate(error, f"listing {self.root}") from error
+        return sorted(found, key=lambda item: item[0])
+
+    def _verdict(self, entry: os.DirEntry[str]) -> str | None:
+        if not _is_name(entry.name.removesuffix(_SUFFIX)):
+            return "not a bucket's name"
+        try:
+            if not entry.is_file(follow_symlinks=False):
+                return "not a plain file"
+            with open(entry.path, "rb") as file:  # noqa: PTH123 - it is a path already
+                return header_verdict(file.read(100))
+        except OSError as error:
+            return f"unreadable: {error.strerror}"
+
+    def open(self, name: str) -> BucketFile:
+        """Return the open bucket, opening it when needed. The handle stays good until dropped.
+
+        Raises NotFoundError (kind "no_such_bucket"), DataError for another program's file,
+        FormatVersionError, UnavailableError, ClosedError. Cost: 1 us once it is open.
+        """
+        bucket = self._open.get(name)
+        if bucket is None:
+            with self._lock:
+                self._require_open()
+                bucket = self._open.get(name)
+                if bucket is None:
+                    bucket = self._open[name] = self._open_file(name)
+                    self._let_rest()
+                    return bucket
+        try:
+            self._open.move_to_end(name)
+        except KeyError:
+            raise _no_bucket(name) from None
+        return bucket
+
+    def _open_file(self, name: str) -> BucketFile:
+        if not _is_name(name):
+            raise _no_bucket(name)
+        path = self.root / f"{name}{_SUFFIX}"
+        if path.is_symlink() or not path.is_file():
+            raise _no_bucket(name)
+        with path.open("rb") as file:
+            note = header_verdict(file.read(100))
+        if note is not None:
+            raise DataError(f"{path}: {note}", kind="foreign_file", bucket=name)
+        return BucketFile(
+            path,
+            spool_folder=self._own / "spool",
+            inline_max=self.inline_max,
+            syncers=self._syncers,
+            scheduler=self._scheduler,
+            wants_tending=self._housekeeper.ask if self._housekeeper else None,
+            read_only=self.read_only,
+            pack_size=self._pack_size,
+        )
+
+    def _let_rest(self) -> None:
+        # All but the most recently used; those at rest already cost nothing to ask again.
+        for bucket in list(self._open.values())[: -self._awake_max]:
+            bucket.rest()
+
+    def create(self, record: BucketRecord) -> BucketFile:
+        """Make a bucket and return it open.
+
+        Atomic: it exists whole, or not at all. Durable when it returns.
+        Raises InvalidError (kind "invalid_bucket_name"), AlreadyExistsError (kind "bucket_exists"),
+        DataError when foreign files stand in the way, DeniedError, UnavailableError.
+        """
+        if not _is_name(record.name):
+            raise InvalidError(f"{record.name!r} is not a bucket name", kind="invalid_bucket_name")
+        self._require_writable()
+        target = self.root / f"{record.name}{_SUFFIX}"
+        with self._lock:
+            self._require_open()
+            if target.exists() or target.is_symlink():
+                raise AlreadyExistsError(
+                    f"bucket {record.name} exists already", kind="bucket_exists"
+                )
+            if (self.root / f"{record.name}.packs").exists():
+                raise DataError(
+                    f"{self.root / record.name}.packs stands there without its index",
+                    kind="foreign_file",
+                    hint="move it away, or put its .sqlite3 file back",
+                )
+            try:
+                self._build(record, target)
+            except FileExistsError as error:
+                raise AlreadyExistsError(
+                    f"bucket {record.name} exists already", kind="bucket_exists"
+                ) from error
+            except (OSError, apsw.Error) as error:
+                raise translate(error, f"making bucket {record.name}") from error
+            return self.open(record.name)
+
+    def _build(self, record: BucketRecord, target: Path) -> None:
+        bucket_id = self._rand.bytes(16)
+        new = self._own / "new" / f"{bucket_id.hex()}{_SUFFIX}"
+        try:
+            connection = apsw.Connection(str(new))
+            try:
+                create_tables(connection)
+                connection.execute(
+                    "INSERT INTO bucket VALUES(?,?,?,?,?,?)",
+                    (
+                        bucket_id,
+                        record.name,
+                        record.created_ms,
+                        record.region,
+                        record.owner,
+                        record.inline_max,
+                    ),
+                )
+            finally:
+                connection.close()
+            _sync_file(new)
+            failpoint.hit("create.built")
+            for tail in ("-wal", "-shm"):  # of a bucket that was dropped half way
+                target.with_name(target.name + tail).unlink(missing_ok=True)
+            os.link(new, target)
+            failpoint.hit("create.linked")
+            sync_folder(self.root)
+            failpoint.hit("create.synced")
+        finally:
+            new.unlink(missing_ok=True)
+
+    def drop(self, name: str) -> None:
+        """Remove a bucket and all its files.
+
+        Requires: the caller decided, in a change that called `close_bucket`, that it may go.
+        Durable when it returns; a crash before leaves the bucket there, empty.
+        Raises NotFoundError, DeniedError, UnavailableError.
+        """
+        self._require_writable()
+        with self._lock:
+            bucket = self.open(name)
+            del self._open[name]
+            if self._housekeeper is not None:
+                self._housekeeper.forget(bucket)
+            bucket.close()
+            failpoint.hit("drop.closed")
+            trash = self._own / "trash" / self._rand.bytes(8).hex()
+            try:
+                trash.mkdir()
+                self._move_out(name, trash)
+                sync_folder(self.root)
+                failpoint.hit("drop.synced")
+            except OSError as error:
+                raise translate(error, f"dropping bucket {name}") from error
+        shutil.rmtree(trash, ignore_errors=True)
+
+    def _move_out(self, name: str, trash: Path) -> None:
+        packs = self.root / f"{name}.packs"
+        if packs.exists():
+            packs.rename(trash / packs.name)
+        failpoint.hit("drop.packs_moved")
+        # The log before the file: a log without its file could be taken for the next one's.
+        for tail in ("-wal", "-shm", ""):
+            path = self.root / f"{name}{_SUFFIX}{tail}"
+            if path.exists():
+                path.rename(trash / path.name)
+        failpoint.hit("drop.moved")
+
+    # The whole.
+
+    def maintain(self) -> None:
+        """Do all background work there is in every open bucket. Raises UnavailableError."""
+        for bucket in list(self._open.values()):
+            bucket.maintain()
+
+    def use_scheduler(self, scheduler: Scheduler | None) -> None:
+        """Let an event loop drive the commits of all buckets, or no longer.
+
+        `scheduler(callable, *arguments)` must run it soon on the loop, from whatever thread it is
+        called: `loop.call_soon_threadsafe`.
+        """
+        with self._lock:
+            self._scheduler = scheduler
+            for bucket in self._open.values():
+                bucket.use_scheduler(scheduler)
+
+    def close(self) -> None:
+        """Close every bucket, end the threads, give the lock up. Harmless when repeated."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            buckets = list(self._open.values())
+            self._open.clear()
+        if self._housekeeper is not None:
+            self._housekeeper.close()
+        for bucket in buckets:
+            bucket.close()
+        self._syncers.close()
+        self._unlock()
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise ClosedError(f"directory {self.root} is closed")
+
+    def _require_writable(self) -> None:
+        if self.read_only:
+            raise DeniedError(f"{self.root} is open read-only", kind="read_only")
+
+
+def _is_name(name: str) -> bool:
+    return _NAME.fullmatch(name) is not None and ".." not in name
+
+
+def _no_bucket(name: str) -> NotFoundError:
+    return NotFoundError(f"bucket {name} does not exist", kind="no_such_bucket", bucket=name)
+
+
+def _empty(folder: Path) -> None:
+    if folder.exists():
+        shutil.rmtree(folder)
+    folder.mkdir(mode=0o700)
+
+
+def _sync_file(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -1,0 +1,52 @@
+"""What a kill leaves behind in the packs, put right when a bucket is opened for writing.
+
+Owns: pack files no row names, regions of unsealed packs no extent is in.
+Does not own: `freed` rows (`reclaim` goes on with them), or SQLite's own recovery of its log.
+
+Trusts only the index: what no commit refers to was never acknowledged. Sealed packs need no look:
+a pack is sealed only when every region in it was settled.
+
+Invariants:
+1. Nothing an extent refers to is touched. A missing pack that a row names is left to `check`.
+2. Doing it twice, or being cut short, changes nothing more.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cenote.base import failpoint
+from cenote.sqldb.packs import Packs
+from cenote.sqldb.pool import Pool
+
+__all__ = ["recover_packs"]
+
+failpoint.register("recover.orphan", "recover.punch")
+
+
+def recover_packs(pool: Pool, packs: Packs) -> int:
+    """Give back what an earlier process left unfinished; return how many bytes that was.
+
+    Requires: nobody else has the bucket open for writing. Raises OSError, apsw.Error.
+    Cost: one look at each pack file's name, and the extents of the few unsealed packs.
+    """
+    numbers = packs.numbers()
+    if not numbers:
+        return 0
+    given = 0
+    with pool.reading() as reader:
+        rows: list[Any] = reader.execute("SELECT id, sealed FROM pack").fetchall()
+        known: dict[int, int] = dict(rows)
+        for number in numbers:
+            if number not in known:
+                failpoint.hit("recover.orphan")
+                given += packs.path(number).stat().st_size
+                packs.unlink(number)
+            elif not known[number]:
+                failpoint.hit("recover.punch")
+                taken: list[Any] = reader.execute(
+                    "SELECT offset, size FROM extent WHERE pack=? ORDER BY offset", (number,)
+                ).fetchall()
+                given += packs.punch_between(number, taken)
+                packs.resume(number)
+    return given
