@@ -23,7 +23,7 @@ from typing import Final, TypeVar
 
 from cenote.base import Digests, digest_base64
 from cenote.buckets import integrity, objects, reading, uploads
-from cenote.buckets.conditions import check_source
+from cenote.buckets.conditions import check_source, check_write
 from cenote.buckets.limits import check_readable, check_size
 from cenote.buckets.model import CopyObject, CopyPart, PutPart, WriteResult
 from cenote.errors import ChecksumError, ConflictError, InvalidError
@@ -54,6 +54,7 @@ def copy_object(
     rewritten faster than it can be read.
     """
     if source.name != target.name:
+        objects.check_copy(request)
         return _retried(lambda: _copy_across(source, target, request, now_ms))
     try:
         return target.index.commit(objects.copy_within(request, now_ms()))
@@ -120,6 +121,8 @@ def _copy_across(
         return None
     with held:
         check_source(request.source_conditions, record)
+        with target.index.read() as view:  # before moving bytes for nothing
+            check_write(request.conditions, request.key, view.object(request.key))
         algorithm = request.checksum_algorithm or integrity.ALGORITHM_DEFAULT
         wanted = {integrity.check_algorithm(algorithm): None}
         if record.checksum is not None:

@@ -62,6 +62,7 @@ from cenote.ports import (
 
 __all__ = [
     "DELETE_KEYS_MAX",
+    "check_copy",
     "copy_across",
     "copy_within",
     "delete",
@@ -163,7 +164,7 @@ def copy_within(
     invalid_request for a copy onto itself that changes nothing; ConflictError
     (kind="source_changed") if the source's body is no longer `of_body`: read it again.
     """
-    _check_copy(request)
+    check_copy(request)
 
     def change(txn: IndexTxn) -> WriteResult:
         source = require(txn, request.source_key)
@@ -196,7 +197,7 @@ def copy_across(
     Requires: the source's conditions were checked of `source`, whose bytes these are.
     Raises, in the change, as `check_write`.
     """
-    _check_copy(request)
+    check_copy(request)
     checksum: Checksum | None = None
     if needs_checksum(request, source):
         algorithm = request.checksum_algorithm or integrity.ALGORITHM_DEFAULT
@@ -222,7 +223,8 @@ def needs_checksum(request: CopyObject, source: ObjectRecord) -> bool:
     return request.checksum_algorithm not in (None, source.checksum.algorithm)
 
 
-def _check_copy(request: CopyObject) -> None:
+def check_copy(request: CopyObject) -> None:
+    """Refuse a copy for what it asks, whatever is stored. Raises InvalidError as `put`."""
     check_key(request.key)
     check_form(request.conditions)
     if request.content is not None:

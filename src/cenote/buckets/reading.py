@@ -18,7 +18,7 @@ from cenote.buckets.conditions import check_read, no_such_key
 from cenote.buckets.limits import check_readable
 from cenote.buckets.model import NO_READ_CONDITIONS, Attributes, ReadConditions
 from cenote.buckets.objects import require
-from cenote.errors import ClosedError, InvalidError
+from cenote.errors import ClosedError, ConflictError, InvalidError
 from cenote.ports import BodyLease, Bucket, IndexView, ObjectRecord, PartMark
 
 __all__ = [
@@ -29,12 +29,14 @@ __all__ = [
     "head",
     "lease",
     "open_object",
+    "open_part",
     "part_span",
     "span",
 ]
 
 PARTS_MAX: Final = 1000
 CHUNK_SIZE: Final = 1 << 20
+ATTEMPTS: Final = 8
 
 
 class PartSpan(Struct, frozen=True):
@@ -173,6 +175,28 @@ def open_object(
         held.close()
         raise
     return ObjectReader(record, held, first, last)
+
+
+def open_part(
+    bucket: Bucket, key: str, number: int, *, conditions: ReadConditions = NO_READ_CONDITIONS
+) -> ObjectReader:
+    """Open the bytes of one part of an object for reading.
+
+    Raises as `lease` and `part_span`; ConflictError(kind="conditional_conflict") if the object is
+    rewritten again and again meanwhile.
+    """
+    for _ in range(ATTEMPTS):
+        with bucket.index.read() as view:
+            seen = require(view, key)
+            check_read(conditions, seen)
+            part = part_span(view, seen, number)
+        record, held = lease(bucket, key, conditions)
+        if record.body == seen.body:
+            return ObjectReader(record, held, part.start, part.end)
+        held.close()
+    raise ConflictError(
+        "the object was rewritten again and again while it was opened", kind="conditional_conflict"
+    )
 
 
 class ObjectReader:

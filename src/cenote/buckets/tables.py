@@ -16,15 +16,13 @@ from typing import Final
 
 from cenote.buckets.model import BucketPage
 from cenote.buckets.names import check_bucket_name
-from cenote.errors import AlreadyExistsError, ConflictError, InvalidError, NotFoundError
+from cenote.errors import ConflictError, InvalidError
 from cenote.ports import BucketRecord, Change, IndexTxn
 
 __all__ = [
     "PAGE_MAX",
-    "already_exists",
     "close_if_empty",
     "new_record",
-    "no_such_bucket",
     "page",
 ]
 
@@ -55,16 +53,6 @@ def new_record(
     return BucketRecord(
         name=name, created_ms=now_ms, region=region, owner=owner, inline_max=inline_max
     )
-
-
-def no_such_bucket(name: str) -> NotFoundError:
-    """Make the error of an absent bucket."""
-    return NotFoundError("the bucket does not exist", kind="no_such_bucket", bucket=name)
-
-
-def already_exists(name: str) -> AlreadyExistsError:
-    """Make the error of creating a bucket that is there: the caller's own, as all are."""
-    return AlreadyExistsError("the bucket exists already", kind="bucket_exists", bucket=name)
 
 
 def close_if_empty(name: str) -> Change[None]:
