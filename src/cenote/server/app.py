@@ -84,6 +84,7 @@ async def _run(
             read_only=settings.read_only,
             clock=clock,
             rand=rand,
+            create=not settings.read_only,
             scheduler=loop.call_soon_threadsafe,
         )
         stack.callback(store.close)

@@ -108,6 +108,7 @@ class Connection(asyncio.Protocol):
         self._headers: dict[str, str] = {}
         self._repeated: set[str] = set()
         self._count = 0
+        self._head_size = 0
 
     # -- the socket ---------------------------------------------------------------------------
 
