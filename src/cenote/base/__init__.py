@@ -13,6 +13,7 @@ from cenote.base.digest import (
     digest_of,
 )
 from cenote.base.log import JsonFormatter, LogFormat, TextFormatter, configure_logging
+from cenote.base.metrics import Counter, Gauge, Histogram, Registry
 from cenote.base.rand import Rand, SeededRand, SystemRand
 from cenote.base.settings import (
     Layer,
@@ -31,12 +32,16 @@ __all__ = [
     "CRC_ALGORITHMS",
     "DIGEST_SIZES",
     "Clock",
+    "Counter",
     "Digests",
+    "Gauge",
+    "Histogram",
     "JsonFormatter",
     "Layer",
     "LogFormat",
     "ManualClock",
     "Rand",
+    "Registry",
     "Resolved",
     "SeededRand",
     "Setting",

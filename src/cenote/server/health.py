@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from cenote.base.metrics import Registry
+from cenote.base import Registry
 from cenote.s3 import RequestHead
 
 __all__ = ["PROBES", "is_probe", "probe_answer"]

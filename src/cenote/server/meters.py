@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from cenote.base.metrics import Registry
+from cenote.base import Registry
 
 __all__ = ["Meters"]
 

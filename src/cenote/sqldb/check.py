@@ -17,7 +17,7 @@ from typing import Any, Final
 import apsw
 from msgspec import Struct
 
-from cenote.base.digest import crc64nvme, digest_base64, digest_of
+from cenote.base import crc64nvme, digest_base64, digest_of
 from cenote.errors import DataError
 from cenote.sqldb.faults import translate
 from cenote.sqldb.packfile import FRAME_HEAD, PackFile, frame_size

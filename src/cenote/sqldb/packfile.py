@@ -47,8 +47,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from cenote.base import failpoint
-from cenote.base.digest import crc64nvme
+from cenote.base import crc64nvme, failpoint
 from cenote.errors import DataError
 
 __all__ = [

@@ -25,8 +25,7 @@ from typing import Any, Final
 
 import apsw
 
-from cenote.base import failpoint
-from cenote.base.digest import crc64nvme
+from cenote.base import crc64nvme, failpoint
 from cenote.errors import ChecksumError
 from cenote.sqldb.bodies import SqliteBodies
 from cenote.sqldb.commit import CommitQueue

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from cenote.base.digest import Digests
+from cenote.base import Digests
 from cenote.errors import InvalidError
 from cenote.ports import Extent, StagedBody
 from cenote.sqldb.faults import translate
