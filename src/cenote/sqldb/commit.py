@@ -205,9 +205,12 @@ class CommitQueue:
 
     def _admit(self) -> None:
         if self._gone:
-            raise NotFoundError(f"bucket {self._name} was deleted", kind="no_such_bucket")
+            raise self._deleted()
         if self._closed:
             raise ClosedError(f"bucket {self._name} is closed")
+
+    def _deleted(self) -> NotFoundError:
+        return NotFoundError(f"bucket {self._name} was deleted", kind="no_such_bucket")
 
     # Who works.
 
@@ -288,6 +291,10 @@ class CommitQueue:
 
         When it returns False every entry has its error, and nothing is left open.
         """
+        if self._gone:  # by the group before, while these were waiting already
+            for entry in batch:
+                entry.error = self._deleted()
+            return False
         try:
             self._run_statements(batch)
         except (apsw.Error, OSError, Error) as error:
