@@ -127,6 +127,8 @@ def _header_fields(text: str) -> dict[str, str]:
 def _header_credential(text: str, region: str | None, service: str) -> Credential:
     """Read all of an Authorization header that stays the same from request to request."""
     fields = _header_fields(text)
+    if "Signature" in fields:
+        raise _Malformed('the authorization component "Signature" is malformed.')
     for name in ("Credential", "SignedHeaders"):
         if not fields.get(name):
             raise _Malformed(f"missing {name}.")
