@@ -266,11 +266,14 @@ class BucketFile:
         self._pool.rest()
         self._packs.rest()
 
-    def close(self) -> None:
-        """Finish what is queued, then close. Open leases stay good until they are closed."""
+    def close(self, *, dropped: bool = False) -> None:
+        """Finish what is queued, then close. Open leases stay good until they are closed.
+
+        `dropped`: the bucket was deleted; who still has the handle hears no_such_bucket.
+        """
         self._queue.close()
-        self._packs.close()
-        self._pool.close()
+        self._packs.close(dropped=dropped)
+        self._pool.close(dropped=dropped)
 
 
 def _copy_log(connection: apsw.Connection) -> None:

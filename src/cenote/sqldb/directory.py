@@ -326,7 +326,7 @@ class Directory:
             del self._open[name]
             if self._housekeeper is not None:
                 self._housekeeper.forget(bucket)
-            bucket.close()
+            bucket.close(dropped=True)
             failpoint.hit("drop.closed")
             trash = self._own / "trash" / self._rand.bytes(8).hex()
             try:

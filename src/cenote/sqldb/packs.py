@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from cenote.base import failpoint
-from cenote.errors import ClosedError, DataError
+from cenote.errors import ClosedError, DataError, NotFoundError
 from cenote.sqldb.packfile import ALIGN, FRAME_HEAD, PackFile, frame_size, punch_hole, sync_folder
 
 __all__ = ["Packs"]
@@ -52,6 +52,7 @@ class Packs:
         self._filled: list[PackFile] = []
         self._highest = max(self.numbers(), default=0)
         self._closed = False
+        self._dropped = False
 
     def numbers(self) -> list[int]:
         """Return the numbers of the pack files on disk."""
@@ -234,14 +235,17 @@ class Packs:
         with self._lock:
             self._close_idle(len(self._files))
 
-    def close(self) -> None:
-        """Close what is idle now, and the rest when it is given back."""
+    def close(self, *, dropped: bool = False) -> None:
+        """Close what is idle now, and the rest when it is given back. `dropped`: see `Pool`."""
         with self._lock:
+            self._dropped = dropped
             self._closed = True
             for pack in self._files.values():
                 if not pack.uses:
                     pack.close()
 
     def _require_open(self) -> None:
+        if self._dropped:
+            raise NotFoundError(f"packs in {self.folder} were deleted", kind="no_such_bucket")
         if self._closed:
             raise ClosedError(f"packs in {self.folder} are closed")

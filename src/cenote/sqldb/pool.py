@@ -58,6 +58,7 @@ class Pool:
         self.read_only = read_only
         self._idle: list[Reader] = []
         self._closed = False
+        self._dropped = False
 
     def acquire(self) -> Reader:
         """Take a reader, opening one when none is idle. Cost: 0.2 us when one is.
@@ -104,8 +105,12 @@ class Pool:
                 return
             reader.connection.close()
 
-    def close(self) -> None:
-        """Close idle readers, and each of the others when it is given back."""
+    def close(self, *, dropped: bool = False) -> None:
+        """Close idle readers, and each of the others when it is given back.
+
+        `dropped`: the bucket was deleted; later callers are told so.
+        """
+        self._dropped = dropped
         self._closed = True
         self.rest()
 
@@ -125,6 +130,8 @@ class Pool:
         return Reader(connection)
 
     def _connect(self, mode: int) -> apsw.Connection:
+        if self._dropped:
+            raise NotFoundError(f"{self.path} was deleted", kind="no_such_bucket")
         if self._closed:
             raise ClosedError(f"bucket file {self.path} is closed")
         flags = mode | apsw.SQLITE_OPEN_NOMUTEX | apsw.SQLITE_OPEN_URI
