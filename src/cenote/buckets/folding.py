@@ -7,9 +7,9 @@ as a token or marker (`listing`).
 The walk fetches rows in batches. A key that holds the delimiter after the prefix stands for its
 common prefix, which counts as one entry; the walk then jumps over all keys that begin with it.
 
-Invariant: cost follows the entries returned, not the keys skipped. After a jump that left its
-batch the next batch is small, and batches double as long as none is left: so a batch reads at
-most a few rows too many for each entry.
+Invariant: cost follows the entries returned, not the keys skipped. A batch doubles when the last
+one gave an entry for every other row at least, else it is small again: so rows read are at most a
+few times the entries.
 """
 
 from __future__ import annotations
@@ -78,16 +78,19 @@ def fold(
     while True:
         rows = fetch(place, batch)
         exhausted = len(rows) < batch
-        left = _fold_batch(page, rows, prefix, delimiter, limit, told)
+        before = len(page.rows) + len(page.prefixes)
+        inside = _fold_batch(page, rows, prefix, delimiter, limit, told)
         if page.truncated or exhausted:
             return page
-        if left is None:
-            place, batch = after_row(rows[-1]), min(batch * 2, limit + 1)
+        gained = len(page.rows) + len(page.prefixes) - before
+        batch = min(batch * 2 if 2 * gained >= len(rows) else BATCH_MIN, limit + 1)
+        if inside is None:
+            place = after_row(rows[-1])
             continue
-        beyond = key_after_prefix(left)
+        beyond = key_after_prefix(inside)
         if beyond is None:
             return page
-        place, batch = from_key(beyond), min(BATCH_MIN, limit + 1)
+        place = from_key(beyond)
 
 
 def _fold_batch(

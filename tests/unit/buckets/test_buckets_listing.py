@@ -166,6 +166,7 @@ def test_cost_follows_entries_not_keys_skipped():
     view = Keys({f"{folder:05}/x" for folder in range(5000)})
     assert len(view.page(delimiter="/").prefixes) == 1000
     assert view.rows <= 3000
+    assert view.calls <= 12
     view = Keys({f"{item:05}" for item in range(5000)})
     assert len(view.page(delimiter="/").contents) == 1000
     assert view.calls <= 10
