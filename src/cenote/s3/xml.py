@@ -115,6 +115,8 @@ def read_document(body: bytes) -> Node:
     """
     if len(body) > XML_BYTES_MAX:
         raise S3Error("MaxMessageLengthExceeded", MaxMessageLengthBytes=XML_BYTES_MAX)
+    if b"\x00" in body:  # UTF-16 and UTF-32, which expat would believe against our word
+        raise S3Error("MalformedXML")
     parser = expat.ParserCreate("utf-8", namespace_separator="}")
     parser.buffer_text = True
     reader = _Reader()
