@@ -19,6 +19,7 @@ from typing import Any
 
 import msgspec
 
+from cenote.s3.claims import CHECKSUM_TRAILERS
 from cenote.s3.codes import S3Error
 from cenote.s3.headers import (
     CONTROL,
@@ -34,6 +35,8 @@ from cenote.s3.shapes import STRING, Header, HeaderMap, PathPart, Payload, Query
 from cenote.s3.xml import read_document
 
 __all__ = ["parse_input"]
+
+_HEADER_ONLY = frozenset({*CHECKSUM_TRAILERS, "x-amz-sdk-checksum-algorithm"})
 
 Read = Callable[[str, str], Any]
 Slot = tuple[str, str, Read | None]  # member, wire name, reader (None: the text itself)
@@ -133,7 +136,11 @@ def _read_headers(
 def _read_query(
     plan: _Plan, params: Mapping[str, str], headers: Mapping[str, str], values: dict[str, Any]
 ) -> dict[str, str]:
-    """Read the operation's parameters; return the `x-amz-*` ones, as headers."""
+    """Read the operation's parameters; return the `x-amz-*` ones, as headers.
+
+    A checksum is no such one: S3 reads checksums from headers only. An SDK that signs a URL before
+    there is a body puts the empty body's checksum there.
+    """
     hoisted: dict[str, str] = {}
     slots = plan.query
     for name, text in params.items():
@@ -143,6 +150,8 @@ def _read_query(
             values[attribute] = text if read is None else read(wire, text)
         elif name[:6].lower() == "x-amz-" and name not in SIGNATURE_PARAMETERS:
             lowered = name.lower()
+            if lowered in _HEADER_ONLY:
+                continue
             as_header = text.encode("utf-8").decode("latin-1")
             if CONTROL.search(text) or headers.get(lowered, as_header) != as_header:
                 raise S3Error(

@@ -139,7 +139,10 @@ class GetObjectInput(ObjectInput, frozen=True, kw_only=True):
     response_expires: ResponseExpires = None
     version_id: VersionId = None
     part_number: Annotated[int | None, Query("partNumber", PART_NUMBER)] = None
-    checksum_mode: Annotated[str | None, Header("x-amz-checksum-mode", enum("ENABLED"))] = None
+    # The C++ SDK writes it in lower case.
+    checksum_mode: Annotated[
+        str | None, Header("x-amz-checksum-mode", enum("ENABLED", ignore_case=True))
+    ] = None
 
 
 class GetObjectOutput(ChecksumHeaders, frozen=True, kw_only=True):

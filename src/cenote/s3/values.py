@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from cenote.s3.codes import S3Error
-from cenote.s3.copysource import read_copy_source, write_copy_source
+from cenote.s3.copysource import CopySource, read_copy_source, write_copy_source
 from cenote.s3.headers import CONTROL
 from cenote.s3.query import decode_query
 from cenote.s3.shapes import STRING, Kind
@@ -141,13 +141,16 @@ def enum(
     code: str = "InvalidArgument",
     message: str | None = None,
     ignore_empty: bool = False,
+    ignore_case: bool = False,
 ) -> Kind:
-    """Make a kind of exactly these words."""
+    """Make a kind of exactly these words, upper-case ones where `ignore_case`."""
     known = frozenset(values)
 
     def read(name: str, text: str) -> str | None:
         if text in known:
             return text
+        if ignore_case and text.upper() in known:
+            return text.upper()
         if not text and ignore_empty:
             return None
         said = message or f"{name} must be one of {', '.join(values)}"
@@ -207,6 +210,13 @@ def _read_version(name: str, text: str) -> str:
     if _VERSION.fullmatch(text):
         raise S3Error("NoSuchVersion", VersionId=text)
     raise refuse_argument(name, text, "Invalid version id specified")
+
+
+def _read_source(name: str, text: str) -> CopySource:
+    source = read_copy_source(name, text)
+    if source.version_id is not None:
+        _read_version("versionId", source.version_id)
+    return source
 
 
 def _read_etag(_name: str, text: str) -> str:
@@ -293,4 +303,4 @@ CONTENT_ENCODING = Kind("string", _read_content_encoding, str)
 HEADER_VALUE = Kind("string", _read_header_value, str)
 REDIRECT = Kind("string", _read_redirect, str)
 TAGGING = Kind("tags", _read_tagging, _any)
-COPY_SOURCE = Kind("copy source", read_copy_source, write_copy_source)
+COPY_SOURCE = Kind("copy source", _read_source, write_copy_source)

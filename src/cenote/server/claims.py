@@ -26,18 +26,20 @@ from cenote.server.intake import Taken
 
 __all__ = ["Claimed", "whole_body"]
 
-_OF_BODY = ("x-amz-checksum-", "x-amz-sdk-checksum-algorithm", "content-md5")
-
 
 def _headers(call: Call) -> Mapping[str, str]:
-    """Return the headers, and of a presigned URL the parameters that stand for headers."""
+    """Return the headers, and the Content-MD5 that a presigned URL has among its parameters.
+
+    Not its `x-amz-checksum-*`: S3 passes over those, and SDKs that sign a URL before there is a
+    body put the empty body's checksum there.
+    """
     headers = call.exchange.head.headers
     if call.auth is None or not call.auth.presigned or call.route is None:
         return headers
     moved = {
         name.lower(): value
         for name, value in call.route.params.items()
-        if name.lower().startswith(_OF_BODY)
+        if name.lower() == "content-md5"
     }
     return {**headers, **moved} if moved else headers
 

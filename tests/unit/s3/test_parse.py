@@ -156,8 +156,8 @@ def test_harmless_headers_pass():
 
 
 def test_presigned_headers_in_the_query_count_as_headers():
-    read = parse("PUT", "/b/k?x-amz-meta-colour=gr%C3%BCn&X-Amz-Checksum-Crc32=AAAAAA%3D%3D")
-    assert (read.metadata, read.checksum_crc32) == ({"colour": "grün"}, "AAAAAA==")
+    read = parse("PUT", "/b/k?x-amz-meta-colour=gr%C3%BCn&X-Amz-Website-Redirect-Location=%2Fx")
+    assert (read.metadata, read.website_redirect_location) == ({"colour": "grün"}, "/x")
     same = parse("PUT", "/b/k?x-amz-storage-class=STANDARD", {"x-amz-storage-class": "STANDARD"})
     assert same.storage_class == "STANDARD"
     clash = refused("PUT", "/b/k?x-amz-tagging=a%3D1", {"x-amz-tagging": "a=2"})
@@ -167,7 +167,7 @@ def test_presigned_headers_in_the_query_count_as_headers():
 
 def test_a_checksum_in_the_query_is_no_claim_about_the_body():
     # What the JavaScript SDK signs into a URL for PutObject: the checksum of no bytes at all.
-    query = "x-amz-checksum-crc32=AAAAAA%3D%3D&x-amz-sdk-checksum-algorithm=CRC32"
+    query = "X-Amz-Checksum-Crc32=AAAAAA%3D%3D&x-amz-sdk-checksum-algorithm=CRC32"
     found = parse("PUT", f"/b/k?{query}")
     assert (found.checksum_crc32, found.checksum_algorithm) == (None, None)
     header = {"x-amz-checksum-crc32": "NhCmhg=="}
