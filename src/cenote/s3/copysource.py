@@ -33,8 +33,8 @@ def read_copy_source(name: str, text: str) -> CopySource:
 
     The version is looked for before decoding, so that an encoded "?" belongs to the key.
     Raises S3Error: InvalidArgument without a bucket and a key or with a bad escape,
-    InvalidBucketName, KeyTooLongError, NotImplemented for an access point's ARN, NoSuchVersion or
-    InvalidArgument for a version other than "null".
+    InvalidBucketName, KeyTooLongError, NotImplemented for an access point's ARN. Whether there
+    can be such a version is the reader's to check.
     """
     if text.startswith("arn:"):
         raise S3Error(

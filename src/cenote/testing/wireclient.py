@@ -178,8 +178,13 @@ class WireClient:
         return reply
 
     def ended(self, wait: float) -> bool:
-        """Tell whether the server ends the connection within `wait` seconds, sending no more."""
-        connection = self.connect()
+        """Tell whether the server has ended the connection, or does within `wait` seconds.
+
+        False when more bytes came, or there was nothing to end within that time.
+        """
+        connection = self._socket
+        if connection is None:
+            return True
         connection.settimeout(wait or 1e-6)
         try:
             data = connection.recv(RECEIVE_SIZE)
