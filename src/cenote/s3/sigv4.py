@@ -24,7 +24,6 @@ from msgspec import Struct
 from cenote.s3.canonical import (
     canonical_headers,
     canonical_path,
-    canonical_pieces,
     canonical_query,
     canonical_request,
     string_to_sign,
@@ -90,14 +89,14 @@ def authenticate(
 ) -> Auth:
     """Decide who sent a request.
 
-    `params` is the decoded query (`Route.params`); `keys` returns the secret of an access key, or
-    None; `region` None accepts any in the scope.
+    `params` is the decoded query (`Route.params`), in which no name comes twice; `keys` returns
+    the secret of an access key, or None; `region` None accepts any in the scope.
     Ensures: with an access key, the signature over head, query and body claim is that key's, is
     within 15 minutes of `now_ms` or, presigned, not expired. Without one, no credentials came.
     Raises S3Error: AccessDenied, AuthorizationHeaderMalformed, AuthorizationQueryParametersError,
     InvalidAccessKeyId, InvalidArgument, InvalidRequest, InvalidToken, MissingContentLength,
     NotImplemented, RequestTimeTooSkewed, SignatureDoesNotMatch.
-    Cost: about 5 us by header, 8 us presigned.
+    Cost: about 5 us by header, 7 us presigned.
     """
     headers = head.headers
     if head.repeated and not _SINGLE.isdisjoint(head.repeated):
@@ -204,12 +203,7 @@ def _presigned(
         raise S3Error("InvalidToken")
     key = _key(headers, credential, keys, service)
     _check_signed(headers, credential)
-    pieces = canonical_pieces(head.query)
-    if len(pieces) != len(params):
-        raise S3Error(
-            "AuthorizationQueryParametersError", "Query parameters must be sent only once."
-        )
-    query = "&".join([piece for piece in pieces if piece[:16] != "X-Amz-Signature="])
+    query = canonical_query(head.query, "X-Amz-Signature")
     _verify(head, credential, key, claims.timestamp, query, claim, claims.signature)
     return Auth(credential.access_key, payload, presigned=True)
 
@@ -316,20 +310,18 @@ def _verify(
     """
     names = credential.signed_names
     lines = canonical_headers(head.headers, credential.names)
-    given = signature.encode("utf-8", "surrogateescape")
     path = canonical_path(head.path)
     canonical = canonical_request(head.method, path, query, lines, names, claim)
     signed = string_to_sign(timestamp, credential.scope, canonical)
-    if compare_digest(key.sign(signed).encode(), given):
+    if signature.isascii() and compare_digest(key.sign(signed), signature):
         return
     # Some clients sign a path as they send it (%2F for a slash within a key). It decodes to the
     # same key, so a signature over that spelling proves the same.
     raw_path = head.path.decode("latin-1")
     if raw_path != path:
         other = canonical_request(head.method, raw_path, query, lines, names, claim)
-        if compare_digest(
-            key.sign(string_to_sign(timestamp, credential.scope, other)).encode(), given
-        ):
+        expected = key.sign(string_to_sign(timestamp, credential.scope, other))
+        if signature.isascii() and compare_digest(expected, signature):
             return
     raise S3Error(
         "SignatureDoesNotMatch",
