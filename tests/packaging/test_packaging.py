@@ -167,3 +167,15 @@ def test_the_steps_work_on_a_fresh_debian(stages: list[Stage], debian: Path) -> 
     assert listing.stdout.split() == [b"10001", b"700"]
     command = ["chroot", "--userspec=10001:10001", str(debian), "/opt/cenote/bin/cenote"]
     serves(command, "/data", Path("/data/.ready"))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_the_installation_is_small() -> None:
+    """At most 40 MB beyond Python."""
+    done = subprocess.run(
+        [sys.executable, str(CONTEXT / "bench" / "install_size.py"), "--limit", "40"],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
