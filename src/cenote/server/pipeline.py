@@ -110,6 +110,7 @@ class Pipeline:
         call = exchange.call
         if not isinstance(call, Call):
             return
+        exchange.call = None  # else call and exchange keep each other until the collector comes
         op = call.op
         name = op.name if op is not None else "Unknown"
         seconds = self.clock.monotonic() - exchange.started
