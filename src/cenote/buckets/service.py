@@ -374,10 +374,16 @@ class Store:
         parts: Iterable[CompletedPart | PartRecord],
         *,
         size: int | None = None,
+        checksums: dict[str, str] | None = None,
+        checksum_type: str | None = None,
         if_match: str | None = None,
         if_none_match: str | None = None,
     ) -> WriteResult:
-        """Make the object of the named parts; no bytes move. Raises as `uploads.complete`."""
+        """Make the object of the named parts, in ascending order; no bytes move.
+
+        `size`, `checksums` (algorithm to base64) and `checksum_type` are what the whole must have.
+        Raises as `uploads.complete`.
+        """
         request = CompleteUpload(
             key=key,
             upload_id=upload_id,
@@ -385,6 +391,8 @@ class Store:
                 part if isinstance(part, CompletedPart) else CompletedPart(part.number, part.etag)
                 for part in parts
             ),
+            checksums=checksums or {},
+            checksum_type=checksum_type,
             size=size,
             conditions=Conditions(if_match, if_none_match),
         )

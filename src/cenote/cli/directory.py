@@ -10,7 +10,13 @@ from typing import BinaryIO
 
 from cenote.buckets import CopyObject, ListObjects, ListUploads, Store
 from cenote.cli.objects import BucketEntry, ObjectEntry, Reading
-from cenote.errors import InvalidError, NotFoundError, UnavailableError, UnsupportedError
+from cenote.errors import (
+    ConflictError,
+    InvalidError,
+    NotFoundError,
+    UnavailableError,
+    UnsupportedError,
+)
 
 __all__ = ["DirectoryObjects"]
 
@@ -40,12 +46,12 @@ class DirectoryObjects:
             raise NotFoundError(f"{path} is no directory", kind="no_directory")
         try:
             self._store = Store(path, read_only=read_only)
-        except UnavailableError as error:
-            if error.kind != "locked":
+        except ConflictError as error:
+            if error.kind != "directory_locked":
                 raise
-            raise UnavailableError(
+            raise ConflictError(
                 f"another process, such as a server, writes to {path}",
-                kind="locked",
+                kind="directory_locked",
                 hint='talk to the server: eval "$(cenote env DIR)"',
             ) from error
 

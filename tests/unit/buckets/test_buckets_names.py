@@ -42,6 +42,7 @@ def test_names_aws_allows(name: str):
         "abc.mrap",
         "abc--x-s3",
         "abc--table-s3",
+        "abc-111122223333-us-west-2-an",
         "..",
         "../abc",
         "a/b",
