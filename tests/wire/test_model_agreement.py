@@ -45,7 +45,7 @@ HANDLED_ELSEWHERE = {
 # Request members refused with 501 wherever they come.
 REFUSED = re.compile(
     "x-amz-(grant-|server-side-encryption|copy-source-server-side-encryption|object-lock-|mfa$"
-    "|write-offset-bytes$|checksum-(md5|sha512|xxhash))"
+    "|write-offset-bytes$|if-match-initiated-time$|checksum-(md5|sha512|xxhash))"
 )
 # Response members that are never told, because what they tell of is not done.
 UNTOLD = re.compile(

@@ -46,7 +46,6 @@ from cenote.s3.values import (
     CHECKSUM_ALGORITHM,
     ENCODED,
     ETAG,
-    HTTP_DATE,
     INTEGER,
     ISO_DATE,
     MAX_ITEMS,
@@ -199,12 +198,9 @@ class CompleteMultipartUploadOutput(ChecksumElements, frozen=True, kw_only=True)
 
 
 class AbortMultipartUploadInput(ObjectInput, frozen=True, kw_only=True):
-    """`if_match_initiated_time` (milliseconds) is of directory buckets on AWS."""
+    """Only the upload."""
 
     upload_id: UploadId
-    if_match_initiated_time: Annotated[
-        int | None, Header("x-amz-if-match-initiated-time", HTTP_DATE)
-    ] = None
 
 
 class AbortMultipartUploadOutput(Struct, frozen=True, kw_only=True):
