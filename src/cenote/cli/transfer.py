@@ -122,6 +122,8 @@ class Transfer:
             self._copy(source, S3Location(target.bucket, key))
             return
         prefix = target.key if not target.key or target.key.endswith("/") else target.key + "/"
+        if source.bucket == target.bucket and prefix.startswith(source.key):
+            raise InvalidError(f"{target} lies inside {source}: the copy would copy itself")
         cut = source.key.rfind("/") + 1
         for entry in self._objects.objects(source.bucket, source.key):
             one = S3Location(source.bucket, entry.key)

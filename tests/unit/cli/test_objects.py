@@ -80,6 +80,12 @@ def test_a_folder_there_and_back(run: Run, bucket: str, tree: Path, tmp_path: Pa
     assert names(run, f"{bucket}/other", "-r") == ["other/sub/b.json", "other/sub/deep/c"]
 
 
+def test_a_prefix_is_not_copied_into_itself(run: Run, bucket: str, tree: Path) -> None:
+    run("cp", "-r", tree, f"{bucket}/in")
+    assert "would copy itself" in run("cp", "-r", f"{bucket}/in", f"{bucket}/in/x", code=1)[2]
+    assert len(names(run, bucket, "-r")) == 3
+
+
 def test_large_files(run: Run, bucket: str, tmp_path: Path) -> None:
     body = bytes(range(256)) * (20 * MIB // 256)
     (tmp_path / "large").write_bytes(body)
