@@ -349,15 +349,18 @@ class CommitQueue:
             self._after(Committed(txn.freed, txn.taken, txn.settings_changed))
 
     def _rescue(self, batch: list[_Entry], error: apsw.Error | OSError | Error) -> None:
-        """Undo a failed group, then try its changes one by one: a big one must fail alone."""
+        """Undo a failed group, then try its changes one by one: a big one must fail alone.
+
+        Refused ones are decided anew too: the reason may have been a write that was undone.
+        """
         self._undo(error)
-        pending = [entry for entry in batch if entry.error is None]
-        if len(pending) > 1 and isinstance(error, apsw.FullError | apsw.IOError | OSError):
-            for entry in pending:
+        if len(batch) > 1 and isinstance(error, apsw.FullError | apsw.IOError | OSError):
+            for entry in batch:
+                entry.error = None
                 if self._apply([entry]):
                     self._seal([entry])
             return
-        for entry in pending:
+        for entry in batch:
             if isinstance(error, Error):
                 entry.error = error
             else:

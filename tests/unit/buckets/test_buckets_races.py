@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -9,13 +10,16 @@ from pathlib import Path
 
 import pytest
 
+from cenote.base import failpoint
 from cenote.buckets import (
     ABSENT,
     Conditions,
     CopyObject,
     CreateUpload,
+    PutObject,
     PutPart,
     Store,
+    objects,
 )
 from cenote.errors import Error
 
@@ -218,3 +222,27 @@ def test_copies_of_a_source_that_keeps_changing(tmp_path: Path):
             if list(store.iterate_objects(name, prefix="copy")):
                 assert store.read_object(name, "copy") in bodies
         assert store.check(deep=True) == []
+
+
+def test_nobody_loses_to_a_write_that_was_undone(tmp_path: Path):
+    # Two creations of one key in one group, whose sync fails: neither was first.
+    calls: queue.SimpleQueue[tuple[Callable[..., None], tuple[object, ...]]] = queue.SimpleQueue()
+    answers: dict[str, Exception | None] = {}
+    with Store(tmp_path, scheduler=lambda call, *args: calls.put((call, args))) as store:
+        store.create_bucket("arena")
+        bucket = store.bucket("arena")
+        for name in ("first", "second"):
+            writer = bucket.bodies.writer(1, ("CRC64NVME",))
+            writer.write(b"x")
+            request = PutObject(key="k", conditions=ABSENT)
+            bucket.index.submit(
+                objects.put(request, writer.finish(), 1),
+                lambda result, error, name=name: answers.update({name: error}),
+            )
+        with failpoint.armed("commit.before_sync", "error"):
+            while len(answers) < 2:
+                call, args = calls.get(timeout=10)
+                call(*args)
+        assert {getattr(error, "kind", None) for error in answers.values()} == {"io"}
+        assert not list(store.iterate_objects("arena"))
+        bucket.index.commit(lambda txn: None)
