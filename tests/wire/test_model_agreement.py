@@ -51,7 +51,7 @@ REFUSED = re.compile(
 UNTOLD = re.compile(
     "x-amz-(server-side-encryption|request-charged|expiration|restore|delete-marker|version-id"
     "|object-lock-|replication-status|archive-status|abort-|copy-source-version-id"
-    "|bucket-location-|checksum-(md5|sha512|xxhash))"
+    "|bucket-location-|missing-meta$|checksum-(md5|sha512|xxhash))"
 )
 UNTOLD_ELEMENTS = {
     "BucketArn": "there are no ARNs",

@@ -35,7 +35,6 @@ OBJECT = {
     "storage_class": "STANDARD_IA",
     "parts_count": 3,
     "tag_count": 2,
-    "missing_meta": 1,
 }
 OBJECT_READ = {
     **CRC_READ,
@@ -53,7 +52,6 @@ OBJECT_READ = {
     "StorageClass": "STANDARD_IA",
     "PartsCount": 3,
     "TagCount": 2,
-    "MissingMeta": 1,
 }
 ENTRY = structs.ObjectEntry(
     key=ODD, last_modified=WHEN_MS, etag=ETAG, size=7, owner=OWNER, checksum_algorithm="CRC32",
@@ -308,3 +306,10 @@ def test_metadata_beyond_ascii_is_written_as_rfc_2047_has_it():
     headers = dict(render_output(OPS["GetObject"], output).headers)
     assert str(make_header(decode_header(headers["x-amz-meta-a"]))) == "grün\r\nX: y"
     assert not any("\r" in value or "\n" in value for value in headers.values())
+
+
+def test_metadata_no_header_can_name_is_counted():
+    output = structs.GetObjectOutput(metadata={"ok": "1", "a b": "2", "ü": "3", "x:y\r\nz": "4"})
+    headers = dict(render_output(OPS["GetObject"], output).headers)
+    assert headers["x-amz-missing-meta"] == "3"
+    assert [name for name in headers if name.startswith("x-amz-meta-")] == ["x-amz-meta-ok"]

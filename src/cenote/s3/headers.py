@@ -25,6 +25,7 @@ from cenote.s3.codes import S3Error
 __all__ = [
     "CONTROL",
     "META_PREFIX",
+    "TOKEN",
     "check_amz_header",
     "check_condition_header",
     "check_repeated",
@@ -35,6 +36,8 @@ __all__ = [
 
 META_PREFIX = "x-amz-meta-"
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+# What a header's name may consist of (RFC 9110, 5.6.2).
+TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 Rule = Callable[[str, str], None]
 

@@ -24,6 +24,7 @@ from cenote.s3.codes import S3Error
 from cenote.s3.headers import (
     CONTROL,
     META_PREFIX,
+    TOKEN,
     check_amz_header,
     check_condition_header,
     metadata_value,
@@ -153,7 +154,11 @@ def _read_query(
             if lowered in _HEADER_ONLY:
                 continue
             as_header = text.encode("utf-8").decode("latin-1")
-            if CONTROL.search(text) or headers.get(lowered, as_header) != as_header:
+            if (
+                TOKEN.fullmatch(name) is None
+                or CONTROL.search(text)
+                or headers.get(lowered, as_header) != as_header
+            ):
                 raise S3Error(
                     "InvalidArgument",
                     f"The value of {name} is not valid, or not the same as the header's",

@@ -13,7 +13,7 @@ document whose rendering can be felt, and its entries take half the time in one 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
@@ -21,7 +21,7 @@ from urllib.parse import quote
 import msgspec
 
 from cenote.s3.codes import S3Error
-from cenote.s3.headers import header_text, metadata_text
+from cenote.s3.headers import META_PREFIX, TOKEN, header_text, metadata_text
 from cenote.s3.ops import OPS, Op
 from cenote.s3.shapes import (
     STRING,
@@ -211,8 +211,7 @@ def render_output(op: Op, output: msgspec.Struct) -> Rendered:
         if value is not None:
             headers.append((wire, write(value)))
     if plan.metadata is not None:
-        for name, value in getattr(output, plan.metadata).items():
-            headers.append(("x-amz-meta-" + header_text(name), metadata_text(value)))
+        _metadata(getattr(output, plan.metadata), headers)
     status = plan.status
     if plan.ranged and getattr(output, plan.ranged) is not None:
         status = 206
@@ -220,6 +219,18 @@ def render_output(op: Op, output: msgspec.Struct) -> Rendered:
         return Rendered(status, headers)
     headers.append(("Content-Type", "application/xml"))
     return Rendered(status, headers, _document(plan, plan.root, output))
+
+
+def _metadata(metadata: Mapping[str, str], headers: list[tuple[str, str]]) -> None:
+    """Add user metadata. Names no header can have, which only programs store, are counted."""
+    missing = 0
+    for name, value in metadata.items():
+        if TOKEN.fullmatch(name) is not None:
+            headers.append((META_PREFIX + name, metadata_text(value)))
+        else:
+            missing += 1
+    if missing:
+        headers.append(("x-amz-missing-meta", str(missing)))
 
 
 def _document(plan: _Plan, root: str, output: msgspec.Struct) -> bytes:

@@ -146,7 +146,10 @@ class GetObjectInput(ObjectInput, frozen=True, kw_only=True):
 
 
 class GetObjectOutput(ChecksumHeaders, frozen=True, kw_only=True):
-    """The answer is 206 when `content_range` is set, else 200. `last_modified`: milliseconds."""
+    """The answer is 206 when `content_range` is set, else 200. `last_modified`: milliseconds.
+
+    x-amz-missing-meta is not a member: the renderer counts what it can not write.
+    """
 
     accept_ranges: Annotated[str | None, Header("accept-ranges")] = "bytes"
     last_modified: Annotated[int | None, Header("Last-Modified", HTTP_DATE)] = None
@@ -164,7 +167,6 @@ class GetObjectOutput(ChecksumHeaders, frozen=True, kw_only=True):
         None
     )
     metadata: Annotated[dict[str, str], HeaderMap("x-amz-meta-")] = {}
-    missing_meta: Annotated[int | None, Header("x-amz-missing-meta", INTEGER)] = None
     storage_class: Annotated[str | None, Header("x-amz-storage-class", STORAGE_CLASS)] = None
     parts_count: Annotated[int | None, Header("x-amz-mp-parts-count", INTEGER)] = None
     tag_count: Annotated[int | None, Header("x-amz-tagging-count", INTEGER)] = None

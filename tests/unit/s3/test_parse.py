@@ -163,6 +163,8 @@ def test_presigned_headers_in_the_query_count_as_headers():
     clash = refused("PUT", "/b/k?x-amz-tagging=a%3D1", {"x-amz-tagging": "a=2"})
     assert clash.code == "InvalidArgument"
     assert refused("PUT", "/b/k?x-amz-meta-a=%0D%0AX%3A1").code == "InvalidArgument"
+    assert refused("PUT", "/b/k?x-amz-meta-a%0D%0AX%3A=1").code == "InvalidArgument"
+    assert refused("PUT", "/b/k?x-amz-meta-%C3%BC=1").code == "InvalidArgument"
 
 
 def test_a_checksum_in_the_query_is_no_claim_about_the_body():
