@@ -15,6 +15,7 @@ pages below it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from hmac import compare_digest
 from typing import Any, Final
@@ -54,6 +55,7 @@ __all__ = ["SKEW_MAX_MS", "Auth", "authenticate"]
 
 SKEW_MAX_MS: Final = 15 * 60 * 1000
 
+_is_target = re.compile(rb"[!-~]+").fullmatch  # no line ends, which separate what is signed
 _QUERY_TRACES: Final = frozenset({*QUERY_NAMES, "X-Amz-Security-Token"})
 _SIGV2_TRACES: Final = frozenset({"AWSAccessKeyId", "Signature"})
 _SINGLE: Final = frozenset(
@@ -318,7 +320,7 @@ def _verify(
     # Some clients sign a path as they send it (%2F for a slash within a key). It decodes to the
     # same key, so a signature over that spelling proves the same.
     raw_path = head.path.decode("latin-1")
-    if raw_path != path:
+    if raw_path != path and _is_target(head.path):
         other = canonical_request(head.method, raw_path, query, lines, names, claim)
         expected = key.sign(string_to_sign(timestamp, credential.scope, other))
         if signature.isascii() and compare_digest(expected, signature):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import pairwise
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -240,8 +241,6 @@ def test_chunks_cannot_change_places() -> None:
 
 
 def test_signatures_hold_for_one_seed_and_key() -> None:
-    import msgspec
-
     good = payload_of("signed")
     for change in (
         {"seed_signature": "1" * 64},

@@ -25,6 +25,8 @@ from cenote.s3 import (
     RequestHead,
     UnsignedPayload,
 )
+from cenote.s3.canonical import canonical_headers, canonical_request, string_to_sign
+from cenote.s3.keyring import signing_key
 from cenote.s3.stamps import stamp
 
 # Who
@@ -113,9 +115,6 @@ def test_clocks_must_not_differ_more(seconds: int) -> None:
 
 def by_date_header(date: str) -> RequestHead:
     """Sign a request that carries `date` and no x-amz-date, the long way."""
-    from cenote.s3.canonical import canonical_request, string_to_sign
-    from cenote.s3.keyring import signing_key
-
     names = "date;host;x-amz-content-sha256"
     lines = f"date:{date}\nhost:h\nx-amz-content-sha256:{EMPTY}\n"
     scope = f"{stamp(NOW)[:8]}/us-east-1/s3/aws4_request"
@@ -369,3 +368,19 @@ def test_queries_that_mean_the_same(sent: str, as_signed: str) -> None:
 def test_queries_that_do_not(sent: str, as_signed: str) -> None:
     request = signed(f"{URL}?{as_signed}")
     refused(head("GET", f"{URL}?{sent}", request.headers), "SignatureDoesNotMatch")
+
+
+def test_a_path_with_line_ends_is_not_taken_as_it_stands() -> None:
+    """A line end separates what is signed, so it stands for itself only when encoded."""
+    made = signed("http://127.0.0.1:9000/a%0Ab")
+    assert check(RequestHead("GET", b"/a%0Ab", b"", made.headers)).access_key == KEY
+    assert check(RequestHead("GET", b"/a\nb", b"", made.headers)).access_key == KEY
+    names = "host;x-amz-content-sha256;x-amz-date"
+    lines = canonical_headers(made.headers, names.split(";"))
+    scope = f"{stamp(NOW)[:8]}/us-east-1/s3/aws4_request"
+    canonical = canonical_request("GET", "/a\nb", "", lines, names, EMPTY)
+    key = signing_key(SECRET, stamp(NOW)[:8], "us-east-1", "s3")
+    signature = key.sign(string_to_sign(stamp(NOW), scope, canonical))
+    before = made.headers["authorization"].rpartition("=")[0]
+    bent = {**made.headers, "authorization": f"{before}={signature}"}
+    refused(RequestHead("GET", b"/a\nb", b"", bent), "SignatureDoesNotMatch")

@@ -25,6 +25,8 @@ from cenote.s3 import (
     SignedPayload,
     UnsignedPayload,
 )
+from cenote.s3.canonical import canonical_headers, canonical_request, string_to_sign
+from cenote.s3.keyring import signing_key
 from cenote.s3.stamps import stamp
 
 
@@ -86,9 +88,6 @@ def test_body_form_is_required_and_signed() -> None:
 def test_body_form_outside_the_signed_names_is_signed_all_the_same() -> None:
     made = signed().headers
     names = "host;x-amz-date"
-    from cenote.s3.canonical import canonical_headers, canonical_request, string_to_sign
-    from cenote.s3.keyring import signing_key
-
     lines = canonical_headers(made, names.split(";"))
     scope = f"{stamp(NOW)[:8]}/us-east-1/s3/aws4_request"
     canonical = canonical_request("GET", "/bucket/key", "", lines, names, EMPTY)
