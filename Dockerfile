@@ -7,7 +7,7 @@ RUN python -m venv /opt/cenote
 RUN /opt/cenote/bin/pip install --no-cache-dir -c constraints.txt . && /opt/cenote/bin/pip uninstall -qy pip setuptools
 
 FROM python:3.11-slim
-RUN useradd --system --uid 10001 --home-dir /data --shell /usr/sbin/nologin cenote
+RUN useradd --uid 10001 --home-dir /data --shell /usr/sbin/nologin cenote
 RUN install -d -o cenote -g cenote -m 0700 /data
 COPY --from=build /opt/cenote /opt/cenote
 ENV PATH="/opt/cenote/bin:$PATH" PYTHONUNBUFFERED=1

@@ -123,7 +123,15 @@ def _files(environ: Mapping[str, str], file: str | None) -> Sequence[Path]:
         return [Path(named)]
     home = environ.get("XDG_CONFIG_HOME") or Path(environ.get("HOME", "~")).expanduser() / ".config"
     candidates = [Path("/etc/cenote/config.toml"), Path(home) / "cenote/config.toml"]
-    return [path for path in candidates if path.is_file()]
+    return [path for path in candidates if _is_there(path)]
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except PermissionError:
+        # HOME of somebody else, as under sudo or in a container: nothing in it is meant for us.
+        return False
 
 
 def _minio(environ: Mapping[str, str]) -> tuple[Layer, list[str]]:

@@ -38,6 +38,16 @@ def test_a_named_file_replaces_the_usual_ones(tmp_path: Path) -> None:
         configure(environ, {}, file=str(tmp_path / "gone.toml"))
 
 
+def test_a_home_that_cannot_be_entered_holds_no_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(self: Path) -> bool:
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "is_file", denied)
+    assert configure({"HOME": str(tmp_path)}, {}).resolved.settings.port == 9000
+
+
 def test_minio_variables_are_taken_and_told(tmp_path: Path) -> None:
     environ = {
         "HOME": str(tmp_path),
