@@ -72,12 +72,12 @@ class Housekeeper:
         again: dict[Tended, None] = {}
         while True:
             with self._wake:
-                if not self._asked:
-                    self._wake.wait(_LATER_S if again else None)
-                if self._closed:
-                    return
+                self._wake.wait_for(
+                    lambda: self._closed or self._asked, _LATER_S if again else None
+                )
                 # What asks at the same time is done in one go.
-                self._wake.wait_for(lambda: self._closed, _SOON_S)
+                if self._wake.wait_for(lambda: self._closed, _SOON_S):
+                    return
                 due = {**self._asked, **again}
                 self._asked.clear()
             again = {bucket: None for bucket in due if self._tend(bucket)}
