@@ -30,6 +30,7 @@ from typing import Any
 import pytest
 
 COMMAND_LIMIT_S = 100
+DOMAIN = "s3.localhost"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -41,6 +42,8 @@ class Endpoint:
     access_key: str
     secret_key: str
     region: str = "us-east-1"
+    certificate: str | None = None  # PEM file of the one to trust; with it, HTTPS
+    domain: str | None = None  # under which buckets are host names
 
     @property
     def address(self) -> str:
@@ -48,7 +51,7 @@ class Endpoint:
 
     @property
     def url(self) -> str:
-        return f"http://{self.address}"
+        return f"{'https' if self.certificate else 'http'}://{self.address}"
 
     def boto3(self, access_key: str | None = None, secret_key: str | None = None, **config: Any):
         """Return a boto3 client; `config` are botocore.config.Config's fields."""
@@ -65,13 +68,14 @@ class Endpoint:
             aws_access_key_id=access_key or self.access_key,
             aws_secret_access_key=secret_key or self.secret_key,
             region_name=self.region,
+            verify=self.certificate,
             config=Config(**config),
         )
 
     def environment(self, home: Path) -> dict[str, str]:
         """Return the whole environment of a client process: nothing of the caller's leaks in."""
         beside = str(Path(sys.executable).parent)
-        return {
+        variables = {
             "PATH": os.pathsep.join((beside, os.environ.get("PATH", os.defpath))),
             "HOME": str(home),
             "TMPDIR": str(home),
@@ -83,6 +87,9 @@ class Endpoint:
             "AWS_EC2_METADATA_DISABLED": "true",
             "NO_PROXY": "127.0.0.1",
         }
+        if self.certificate is not None:
+            variables |= dict.fromkeys(("AWS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS"), self.certificate)
+        return variables
 
 
 def _given_endpoint() -> Endpoint | None:
@@ -100,13 +107,17 @@ def _given_endpoint() -> Endpoint | None:
 
 
 @contextlib.contextmanager
-def _serving(root: Path) -> Iterator[Endpoint]:
-    """Run `cenote serve` until the block ends; stop it as an operator would and look it over."""
+def _serving(root: Path, *flags: str, **more: str) -> Iterator[Endpoint]:
+    """Run `cenote serve` until the block ends; stop it as an operator would and look it over.
+
+    `more` are fields of the Endpoint.
+    """
     from cenote.testing import ServerProcess
 
-    with ServerProcess(root / "data", root, environment={"HOME": str(root)}) as server:
+    environment = {"HOME": str(root)}
+    with ServerProcess(root / "data", root, flags=flags, environment=environment) as server:
         at = server.start()
-        yield Endpoint(at.host, at.port, at.access_key, at.secret_key, at.region)
+        yield Endpoint(at.host, at.port, at.access_key, at.secret_key, at.region, **more)
         assert server.is_alive(), f"cenote serve died:\n{server.log_end()}"
         assert server.stop() == 0, server.log_end()
     check = [sys.executable, "-m", "cenote", "check", str(root / "data")]
@@ -123,6 +134,25 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
         yield given
         return
     with _serving(tmp_path_factory.mktemp("e2e-server")) as serving:
+        yield serving
+
+
+@pytest.fixture(scope="session")
+def secure_endpoint(
+    tmp_path_factory: pytest.TempPathFactory, need_program: Callable[[str, str], str]
+) -> Iterator[Endpoint]:
+    """A second server, over TLS; buckets may also be names under `DOMAIN`."""
+    if _given_endpoint() is not None:
+        pytest.skip("E2E_ENDPOINT is the server under test, and no server is started")
+    root = tmp_path_factory.mktemp("e2e-secure-server")
+    certificate, key = root / "certificate.pem", root / "key.pem"
+    names = f"subjectAltName=IP:127.0.0.1,DNS:{DOMAIN},DNS:*.{DOMAIN}"
+    command = [need_program("openssl", "apt-get install openssl"), "req", "-x509", "-nodes"]
+    command += ["-newkey", "rsa:2048", "-days", "2", "-subj", "/CN=e2e", "-addext", names]
+    command += ["-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(command, check=True, capture_output=True)
+    flags = ("--tls-cert", str(certificate), "--tls-key", str(key), "--domain", DOMAIN)
+    with _serving(root, *flags, certificate=str(certificate), domain=DOMAIN) as serving:
         yield serving
 
 
@@ -149,18 +179,24 @@ _counter = itertools.count(1)
 
 
 @pytest.fixture
-def bucket(s3: Any, request: pytest.FixtureRequest) -> str:
-    """A new empty bucket, named after the test's file."""
+def unused_bucket(request: pytest.FixtureRequest) -> str:
+    """The name of no bucket yet, after the test's file."""
     stem = Path(str(request.node.path)).stem.removeprefix("test_").replace("_", "-")
-    name = f"e2e-{stem}-{os.getpid()}-{next(_counter)}"
-    s3.create_bucket(Bucket=name)
-    return name
+    return f"e2e-{stem}-{os.getpid()}-{next(_counter)}"
+
+
+@pytest.fixture
+def bucket(s3: Any, unused_bucket: str) -> str:
+    """A new empty bucket."""
+    s3.create_bucket(Bucket=unused_bucket)
+    return unused_bucket
 
 
 @pytest.fixture
 def run(endpoint: Endpoint, tmp_path: Path) -> Callable[..., str]:
     """Run a client's command, demand success and return its standard output.
 
+    `at` is the endpoint whose keys and certificate the client's environment has.
     With `fails` the command must end with a status other than 0, and standard error is returned
     as well.
     """
@@ -168,6 +204,7 @@ def run(endpoint: Endpoint, tmp_path: Path) -> Callable[..., str]:
     def call(
         command: Sequence[str | Path],
         *,
+        at: Endpoint = endpoint,
         fails: bool = False,
         extra: Mapping[str, str] | None = None,
         stdin: str | None = None,
@@ -176,7 +213,7 @@ def run(endpoint: Endpoint, tmp_path: Path) -> Callable[..., str]:
             [str(word) for word in command],
             capture_output=True,
             text=True,
-            env=endpoint.environment(tmp_path) | dict(extra or {}),
+            env=at.environment(tmp_path) | dict(extra or {}),
             cwd=tmp_path,
             input=stdin or "",
             timeout=COMMAND_LIMIT_S,

@@ -5,6 +5,8 @@ import { createHash } from "node:crypto";
 import { Readable } from "node:stream";
 import {
   CopyObjectCommand,
+  CreateBucketCommand,
+  DeleteBucketCommand,
   DeleteObjectsCommand,
   GetObjectCommand,
   HeadObjectCommand,
@@ -29,6 +31,8 @@ const refusal = async (command) => {
   }
   throw new Error("the request was not refused");
 };
+
+await client.send(new CreateBucketCommand({ Bucket }));
 
 // Keys outside of ASCII, and characters that every encoder treats differently.
 for (const Key of ["plain.txt", "ünï cödé/日本 😀.txt", "a+b&c=d?e#f%20'(!)*.txt"]) {
@@ -101,4 +105,5 @@ const Delete = { Objects: keys.map((Key) => ({ Key })) };
 const deleted = await client.send(new DeleteObjectsCommand({ Bucket, Delete }));
 assert.deepEqual(deleted.Deleted.map((entry) => entry.Key).sort(), keys.sort());
 assert.equal(deleted.Errors, undefined);
+await client.send(new DeleteBucketCommand({ Bucket }));
 console.log("ok delete");
