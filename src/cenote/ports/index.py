@@ -146,6 +146,10 @@ class Index(Protocol):
         """Open a consistent view. Cheap: microseconds. Never blocks on writers."""
         ...
 
+    def object_value(self, key: str, size_max: int) -> tuple[ObjectRecord, bytes | None] | None:
+        """Return what `read().object_value` does, without a view around it: for small GETs."""
+        ...
+
     def commit(self, change: Change[T]) -> T:
         """Run `change` and return its result once it is durable.
 

@@ -7,6 +7,7 @@ from typing import Any
 from cenote.buckets import NO_CONDITIONS, NO_READ_CONDITIONS, Conditions, ReadConditions
 from cenote.ports import Checksum, Content
 from cenote.s3 import settled_date
+from cenote.server.call import Call
 
 __all__ = [
     "checksum_members",
@@ -57,7 +58,7 @@ def conditions_of(given: Any) -> Conditions:
     return Conditions(given.if_match, given.if_none_match)
 
 
-def read_conditions_of(given: Any, now_ms: int) -> ReadConditions:
+def read_conditions_of(given: Any, call: Call) -> ReadConditions:
     """Return the read conditions of GetObject or HeadObject."""
     if (
         given.if_match is None
@@ -69,7 +70,7 @@ def read_conditions_of(given: Any, now_ms: int) -> ReadConditions:
     return ReadConditions(
         given.if_match,
         given.if_none_match,
-        settled_date(given.if_modified_since, now_ms),
+        settled_date(given.if_modified_since, call.now_ms),
         given.if_unmodified_since,
     )
 

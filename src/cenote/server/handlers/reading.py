@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from cenote.buckets import NO_READ_CONDITIONS, reading
+from cenote.buckets import NO_READ_CONDITIONS, PartSpan, reading
 from cenote.buckets.conditions import check_read, no_such_key
 from cenote.buckets.limits import check_readable
 from cenote.errors import PreconditionError
-from cenote.ports import Bucket, Checksum, IndexView, ObjectRecord, PartMark
-from cenote.s3 import S3Error, http_date, settle_range, structs
+from cenote.ports import BodyLease, Bucket, Checksum, ObjectRecord, PartMark
+from cenote.s3 import S3Error, content_range, http_date, settle_range, structs
 from cenote.server.call import Answer, Call, Leased
 from cenote.server.handlers.mapping import (
     checksum_members,
@@ -26,34 +26,62 @@ from cenote.server.handlers.mapping import (
 __all__ = ["get_object", "get_object_attributes", "head_object"]
 
 INLINE_READ_MAX = 256 << 10
+ATTEMPTS = 8
 
 
 def get_object(call: Call) -> object:
     asked = call.input
     bucket = call.bucket()
-    with bucket.index.read() as view:
-        found = view.object_value(asked.key, INLINE_READ_MAX)
-        if found is None:
-            raise no_such_key(asked.key)
-        record, value = found
-        if value is not None or record.size == 0:
-            start, end, members = _judge(call, view, record)
-            body = value or b""
-            if end - start != record.size:
-                body = body[start:end]
-            return Answer(structs.GetObjectOutput(**members), body)
-    return _get_long(call, bucket)
+    if asked.part_number is not None:
+        return _get_part(call, bucket)
+    found = bucket.index.object_value(asked.key, INLINE_READ_MAX)
+    if found is None:
+        raise no_such_key(asked.key)
+    record, value = found
+    if value is None:
+        return _get_long(call, bucket)
+    start, end, members = _judge(call, record)
+    if end - start != record.size:
+        value = value[start:end]
+    return Answer(structs.GetObjectOutput(**members), value)
 
 
 def _get_long(call: Call, bucket: Bucket) -> object:
-    record, lease = reading.lease(bucket, call.input.key)
+    record, lease = _lease(bucket, call.input.key)
     try:
-        with bucket.index.read() as view:
-            start, end, members = _judge(call, view, record)
+        start, end, members = _judge(call, record)
     except BaseException:
         lease.close()
         raise
     return Answer(structs.GetObjectOutput(**members), Leased(lease, start, end))
+
+
+def _get_part(call: Call, bucket: Bucket) -> object:
+    """Answer with one part: where it lies is read beside the body, so both must be of one write."""
+    asked = call.input
+    for _ in range(ATTEMPTS):
+        record, lease = _lease(bucket, asked.key)
+        try:
+            with bucket.index.read() as view:
+                seen = view.object(asked.key)
+                if seen is None or seen.body != record.body:
+                    lease.close()
+                    continue
+                span = reading.part_span(view, record, asked.part_number)
+            start, end, members = _judge(call, record, span)
+        except BaseException:
+            lease.close()
+            raise
+        return Answer(structs.GetObjectOutput(**members), Leased(lease, start, end))
+    raise S3Error("OperationAborted")
+
+
+def _lease(bucket: Bucket, key: str) -> tuple[ObjectRecord, BodyLease]:
+    # Conditions and archives are judged with the answer at hand: see `_judge`.
+    found = bucket.bodies.lease(key)
+    if found is None:
+        raise no_such_key(key)
+    return found
 
 
 def head_object(call: Call) -> object:
@@ -62,16 +90,22 @@ def head_object(call: Call) -> object:
         record = view.object(asked.key)
         if record is None:
             raise no_such_key(asked.key)
-        _, _, members = _judge(call, view, record, archived=True)
+        span = None
+        if asked.part_number is not None:
+            span = reading.part_span(view, record, asked.part_number)
+    _, _, members = _judge(call, record, span, archived=True)
     return structs.HeadObjectOutput(**members)
 
 
 def _judge(
-    call: Call, view: IndexView, record: ObjectRecord, *, archived: bool = False
+    call: Call, record: ObjectRecord, part: PartSpan | None = None, *, archived: bool = False
 ) -> tuple[int, int, dict[str, Any]]:
-    """Check the conditions and choose the bytes: (start, end, the output's members)."""
+    """Check the conditions and choose the bytes: (start, end, the output's members).
+
+    `archived`: the bytes are not wanted, so an archived object will do.
+    """
     asked = call.input
-    conditions = read_conditions_of(asked, call.now_ms)
+    conditions = read_conditions_of(asked, call)
     if conditions is not NO_READ_CONDITIONS:
         try:
             check_read(conditions, record)
@@ -84,33 +118,38 @@ def _judge(
     start, end = 0, record.size
     members = _members(record)
     checksum = record.checksum
-    if asked.part_number is not None:
+    if part is not None:
         if asked.range is not None:
             raise S3Error(
                 "InvalidRequest",
                 "Cannot specify both Range header and partNumber query parameter",
             )
-        span = reading.part_span(view, record, asked.part_number)
-        start, end = span.start, span.end
+        start, end = part.start, part.end
         if record.part_count:
             members["parts_count"] = record.part_count
-            checksum = _part_checksum(record, span.checksum)
+            checksum = _part_checksum(record, part.checksum)
         if record.size:
-            members["content_range"] = f"bytes {start}-{end - 1}/{record.size}"
+            members["content_range"] = content_range(start, end, record.size)
     elif asked.range is not None and _range_counts(call, record):
         chosen = settle_range(asked.range, record.size)
         if chosen is not None:
             start, end = chosen
-            members["content_range"] = f"bytes {start}-{end - 1}/{record.size}"
+            members["content_range"] = content_range(start, end, record.size)
             checksum = None
     members["content_length"] = end - start
     if asked.checksum_mode is not None:
         members.update(checksum_members(checksum))
+    if call.route is not None and call.route.params:
+        _override(asked, members)
+    return start, end, members
+
+
+def _override(asked: Any, members: dict[str, Any]) -> None:
+    """Replace stored headers by the `response-*` parameters; `authorise` let them through."""
     for name in _OVERRIDES:
         value = getattr(asked, f"response_{name}")
         if value is not None:
             members[name] = value
-    return start, end, members
 
 
 _OVERRIDES = (
