@@ -97,13 +97,13 @@ class ServerProcess:
             self._process.kill()
             self._process.wait()
 
-    def stop(self, limit: float = 30.0) -> int:
-        """Ask it to end (SIGTERM) and return its exit status.
+    def stop(self, limit: float = 30.0, signal_number: int = signal.SIGTERM) -> int:
+        """Ask it to end and return its exit status.
 
         Raises subprocess.TimeoutExpired when it still runs after `limit` seconds.
         """
         process = self._running()
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(signal_number)
         return process.wait(limit)
 
     def is_alive(self) -> bool:
