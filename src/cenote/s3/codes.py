@@ -5,7 +5,7 @@ Does not own: the mapping from `cenote.errors` kinds to codes (`cenote.server`),
 written (`render`).
 
 Source: https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html, and where the page is
-silent (NotModified, NoSuchTagSet, InvalidTag, ...) the operations' own pages.
+silent (NotModified, InvalidTag, StorageFull, ...) the operations' own pages.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from collections.abc import Iterable
 __all__ = ["CODES", "S3Error"]
 
 CODES: dict[str, tuple[int, str]] = {
-    "AccessControlListNotSupported": (400, "The bucket does not allow ACLs"),
     "AccessDenied": (403, "Access Denied"),
     "AccessForbidden": (403, "CORSResponse: This CORS request is not allowed."),
     "AuthorizationHeaderMalformed": (400, "The authorization header you provided is invalid."),
@@ -44,10 +43,8 @@ CODES: dict[str, tuple[int, str]] = {
         "The conditional request cannot succeed due to a conflicting operation against this "
         "resource.",
     ),
-    "CredentialsNotSupported": (400, "This request does not support credentials."),
     "EntityTooLarge": (400, "Your proposed upload exceeds the maximum allowed size"),
     "EntityTooSmall": (400, "Your proposed upload is smaller than the minimum allowed size"),
-    "ExpiredToken": (400, "The provided token has expired."),
     "IllegalLocationConstraintException": (
         400,
         "The specified location constraint is incompatible with the region this request was "
@@ -66,7 +63,6 @@ CODES: dict[str, tuple[int, str]] = {
     "InvalidBucketName": (400, "The specified bucket is not valid."),
     "InvalidChunkSizeError": (403, "Only the last chunk is allowed to have a size less than 8192"),
     "InvalidDigest": (400, "The Content-MD5 you specified was invalid."),
-    "InvalidLocationConstraint": (400, "The specified location-constraint is not valid"),
     "InvalidObjectState": (
         403,
         "The operation is not valid for the object's storage class",
@@ -87,7 +83,6 @@ CODES: dict[str, tuple[int, str]] = {
         "The website redirect location must have a prefix of 'http://' or 'https://' or '/'.",
     ),
     "InvalidRequest": (400, "Invalid Request"),
-    "InvalidSignature": (400, "The request signature that the server calculated does not match."),
     "InvalidStorageClass": (400, "The storage class you specified is not valid"),
     "InvalidTag": (400, "The tag provided was not a valid tag."),
     "InvalidToken": (400, "The provided token is malformed or otherwise invalid."),
@@ -108,13 +103,9 @@ CODES: dict[str, tuple[int, str]] = {
         "Your metadata headers exceed the maximum allowed metadata size",
     ),
     "MethodNotAllowed": (405, "The specified method is not allowed against this resource."),
-    "MissingAttachment": (400, "A SOAP attachment was expected, but none was found."),
     "MissingContentLength": (411, "You must provide the Content-Length HTTP header."),
-    "MissingRequestBodyError": (400, "Request Body is empty"),
-    "MissingSecurityHeader": (400, "Your request was missing a required header"),
     "NoSuchBucket": (404, "The specified bucket does not exist"),
     "NoSuchKey": (404, "The specified key does not exist."),
-    "NoSuchTagSet": (404, "The TagSet does not exist"),
     "NoSuchUpload": (
         404,
         "The specified upload does not exist. The upload ID may be invalid, or the upload may "
@@ -131,15 +122,10 @@ CODES: dict[str, tuple[int, str]] = {
         "A conflicting conditional operation is currently in progress against this resource. "
         "Please try again.",
     ),
-    "PermanentRedirect": (301, "The bucket must be addressed using another endpoint."),
     "PreconditionFailed": (412, "At least one of the pre-conditions you specified did not hold"),
     "RequestHeaderSectionTooLarge": (
         400,
         "Your request header section exceeds the maximum allowed size.",
-    ),
-    "RequestIsNotMultiPartContent": (
-        400,
-        "Bucket POST must be of the enclosure-type multipart/form-data.",
     ),
     "RequestTimeTooSkewed": (
         403,
@@ -159,19 +145,6 @@ CODES: dict[str, tuple[int, str]] = {
     "SlowDown": (503, "Please reduce your request rate."),
     "StorageFull": (507, "The storage is full. Nothing was stored."),
     "TooManyBuckets": (400, "You have attempted to create more buckets than allowed"),
-    "UnexpectedContent": (400, "This request does not support content"),
-    "UnsupportedSignature": (
-        400,
-        "The provided request is signed with an unsupported signature version.",
-    ),
-    "UserKeyMustBeSpecified": (
-        400,
-        "The bucket POST must contain the specified field name.",
-    ),
-    "XAmzContentChecksumMismatch": (
-        400,
-        "The provided 'x-amz-checksum' header does not match what was computed.",
-    ),
     "XAmzContentSHA256Mismatch": (
         400,
         "The provided 'x-amz-content-sha256' header does not match what was computed.",
