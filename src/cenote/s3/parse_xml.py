@@ -62,24 +62,18 @@ def _read_member(member: Member, node: Node, values: dict[str, Any]) -> None:
         # Stop at the first item too many: the rest of the document is not worth the work.
         if place.most is not None and len(items) >= place.most:
             raise S3Error("MalformedXML")
-        items.append(_read_item(place, node))
+        items.append(read_struct(place.struct, node))
         return
     if member.attribute in values:
         raise S3Error("MalformedXML")
     if isinstance(place, Items):
         if any(child.name != place.wire for child in node.children):
             raise S3Error("MalformedXML")
-        values[member.attribute] = [_read_item(place, child) for child in node.children]
+        values[member.attribute] = [read_struct(place.struct, child) for child in node.children]
     elif isinstance(place, Nested):
         values[member.attribute] = read_struct(place.struct, node)
     elif isinstance(place, Element):
         values[member.attribute] = _read_text(place, node)
-
-
-def _read_item(place: Items, node: Node) -> Any:
-    if place.struct is not None:
-        return read_struct(place.struct, node)
-    return place.kind.read(place.wire, node.text)
 
 
 def _read_text(place: Element, node: Node) -> Any:

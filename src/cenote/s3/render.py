@@ -90,8 +90,7 @@ def _nested(attribute: str, wire: str, cls: type[msgspec.Struct]) -> Writer:
 
 def _items(attribute: str, place: Items) -> Writer:
     opening, closing = f"<{place.wire}>", f"</{place.wire}>"
-    text = _text_writer(place.kind)
-    inner = _struct_writer(place.struct) if place.struct is not None else None
+    inner = _struct_writer(place.struct)
     before, after = (f"<{place.wrapper}>", f"</{place.wrapper}>") if place.wrapper else ("", "")
 
     def write(struct: Any, encode: bool, out: list[str]) -> None:
@@ -99,10 +98,7 @@ def _items(attribute: str, place: Items) -> Writer:
             out.append(before)
         for item in getattr(struct, attribute):
             out.append(opening)
-            if inner is not None:
-                inner(item, encode, out)
-            else:
-                out.append(text(item, encode))
+            inner(item, encode, out)
             out.append(closing)
         if after:
             out.append(after)

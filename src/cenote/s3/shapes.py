@@ -93,11 +93,10 @@ class HeaderMap:
 
 @dataclass(frozen=True, slots=True)
 class Element:
-    """An XML element with text in it. `always`: rendered, empty, even when the value is None."""
+    """An XML element with text in it."""
 
     wire: str
     kind: Kind = STRING
-    always: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,16 +109,15 @@ class Nested:
 
 @dataclass(frozen=True, slots=True)
 class Items:
-    """A run of XML elements, one per item: structs, or text when `struct` is None.
+    """A run of XML elements, each a struct.
 
     `wrapper` is the element around the run, or None for a flat list. `least` and `most` bound the
     number of items a request may carry.
     """
 
     wire: str
-    struct: type[msgspec.Struct] | None
+    struct: type[msgspec.Struct]
     wrapper: str | None = None
-    kind: Kind = STRING
     least: int = 0
     most: int | None = None
 
