@@ -288,7 +288,8 @@ def _check_order(named: Sequence[CompletedPart]) -> None:
         raise InvalidError("at least one part must be named", kind="invalid_request")
     last = 0
     for part in named:
-        check_part_number(part.number)
+        if part.number < 1:
+            check_part_number(part.number)
         if part.number <= last:
             raise InvalidError(
                 "the parts must be named in ascending order, each once",

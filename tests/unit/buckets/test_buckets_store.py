@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import textwrap
+import tracemalloc
 from pathlib import Path
 
 import pytest
 
 from cenote.base import ManualClock
-from cenote.buckets import CreateUpload, PutPart, Store
+from cenote.buckets import CopyObject, CreateUpload, PutPart, Store, service
 from cenote.errors import Error
 
 BODY = b"123456789" * 1000
@@ -139,3 +142,45 @@ def test_small_and_large_bodies_by_the_buckets_own_measure(store: Store, tmp_pat
     store.put_object("onefile", "k", LARGE)
     assert store.read_object("onefile", "k") == LARGE
     assert not list((tmp_path / "data").glob("onefile.packs/*"))
+
+
+def test_the_example_in_the_documentation(tmp_path: Path, monkeypatch, capsys):
+    text = service.__doc__ or ""
+    block = text.split("Example:\n\n")[1].split("\n\nErrors")[0]
+    monkeypatch.chdir(tmp_path)
+    exec(textwrap.dedent(block), {"Store": Store, "jpeg": BODY})
+    assert capsys.readouterr().out == f"2024/iceland.jpg {len(BODY)}\n"
+
+
+def test_a_store_that_is_not_there(tmp_path: Path):
+    assert kind_of(Store, tmp_path / "nope", create=False) == "no_such_directory"
+    assert kind_of(Store, tmp_path / "nope", read_only=True) == "no_such_directory"
+    assert not (tmp_path / "nope").exists()
+
+
+def test_one_writer_at_a_time(tmp_path: Path):
+    with Store(tmp_path):
+        assert kind_of(Store, tmp_path) == "directory_locked"
+    Store(tmp_path).close()
+
+
+def test_bodies_of_unknown_size_above_what_memory_keeps(store: Store, bucket: str):
+    piece = LARGE
+    store.put_object(bucket, "k", (piece for _ in range(6)))  # 6 MiB: spooled to a file
+    digest = hashlib.md5(piece * 6).hexdigest()
+    assert store.head_object(bucket, "k").etag == digest
+
+
+def test_memory_stays_flat_whatever_the_size(store: Store, bucket: str):
+    piece = bytes(1 << 20)
+    tracemalloc.start()
+    try:
+        store.put_object(bucket, "k", (piece for _ in range(64)), size=64 << 20)
+        with store.get_object(bucket, "k") as reader:
+            assert sum(map(len, reader)) == 64 << 20
+        store.create_bucket("elsewhere")
+        store.copy_object(bucket, "elsewhere", CopyObject("k", "k"))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 8 << 20

@@ -134,7 +134,7 @@ def test_parts_not_named_are_dropped(upload: Upload):
         ([(1, PART), (3, LAST)], "invalid_part"),
         ([(1, LAST)], "invalid_part"),
         ([(0, LAST)], "invalid_argument"),
-        ([(10_001, LAST)], "invalid_argument"),
+        ([(10_001, LAST)], "invalid_part"),
     ],
 )
 def test_wrong_lists_of_parts(upload: Upload, parts, kind: str):
