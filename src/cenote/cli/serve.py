@@ -110,9 +110,9 @@ def command(
     def told(running: Running) -> None:
         if endpoint_file is not None:
             _write(endpoint_file, running.endpoint)
-        _greet(running.endpoint, settings.path, running.credentials)
         if ready_file is not None:
             _write(Path(ready_file), running.endpoint)
+        _greet(running.endpoint, settings.path, running.credentials)
 
     try:
         serve(settings, ready=told)
