@@ -292,3 +292,25 @@ def installed(request: pytest.FixtureRequest) -> Callable[..., Path]:
         return directory
 
     return call
+
+
+@pytest.fixture
+def sdk_js(installed: Callable[..., Path], need_program: Callable[[str, str], str]) -> Path:
+    """A directory with the AWS SDK for JavaScript: modules written there find its packages."""
+    need_program("node", "apt-get install nodejs")
+    npm = need_program("npm", "apt-get install npm")
+    quiet = ("--no-audit", "--no-fund", "--loglevel=error")
+    packages = (
+        "@aws-sdk/client-s3@3.1169.0",
+        "@aws-sdk/lib-storage@3.1169.0",
+        "@aws-sdk/s3-request-presigner@3.1162.0",
+    )
+    return installed("sdk-js", (npm, "install", "--prefix", ".", *quiet, *packages))
+
+
+@pytest.fixture
+def s3fs_python(installed: Callable[..., Path]) -> Path:
+    """A Python that has s3fs, which asks for another botocore than the current boto3."""
+    pip = ("bin/python", "-m", "pip", "install", "-q", "--disable-pip-version-check")
+    make = (sys.executable, "-m", "venv", ".")
+    return installed("s3fs", make, (*pip, "s3fs==2026.9.0")) / "bin" / "python"
