@@ -39,6 +39,7 @@ from cenote.server.workers import Workers
 __all__ = ["BackgroundServer", "Running", "serve"]
 
 _log = logging.getLogger("cenote.server")
+_GC_THRESHOLDS = (20_000, 20, 20)
 
 
 class Running:
@@ -150,9 +151,11 @@ def serve(
             loop.add_signal_handler(name, stop.set)
 
         def told(running: Running) -> None:
-            # What is alive now stays: the collector need not look at it again.
+            # What is alive now stays: the collector need not look at it again. Requests leave no
+            # cycles behind, so it need not come often either.
             gc.collect()
             gc.freeze()
+            gc.set_threshold(*_GC_THRESHOLDS)
             if ready is not None:
                 ready(running)
             notify("READY=1")

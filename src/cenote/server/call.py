@@ -28,7 +28,7 @@ from cenote.server.exchange import Exchange
 if TYPE_CHECKING:
     from cenote.server.pipeline import Pipeline
 
-__all__ = ["PENDING", "Answer", "Call", "Leased"]
+__all__ = ["PENDING", "Answer", "Call", "Leased", "Written"]
 
 T = TypeVar("T")
 
@@ -53,6 +53,13 @@ class Answer(Struct, frozen=True):
 
     output: Struct
     body: bytes | Leased
+
+
+class Written(Struct, frozen=True):
+    """A successful answer whose header lines are written already, in ASCII, each with its CRLF."""
+
+    lines: str
+    body: bytes
 
 
 class Call:

@@ -35,7 +35,7 @@ from cenote.s3 import (
 )
 from cenote.server.accesslog import AccessEntry, AccessLog, shown_target
 from cenote.server.body import Gather
-from cenote.server.call import PENDING, Answer, Call, Leased
+from cenote.server.call import PENDING, Answer, Call, Leased, Written
 from cenote.server.claims import whole_body
 from cenote.server.download import send_body
 from cenote.server.exchange import Exchange
@@ -84,6 +84,7 @@ class Pipeline:
         self._anonymous = settings.anonymous
         self._id = int.from_bytes(rand.bytes(8), "big")
         self._host_id = base64.b64encode(rand.bytes(33)).decode("ascii")
+        self._id_2_line = f"x-amz-id-2: {self._host_id}\r\n"
 
     # -- what the listener calls --------------------------------------------------------------
 
@@ -110,7 +111,8 @@ class Pipeline:
         call = exchange.call
         if not isinstance(call, Call):
             return
-        exchange.call = None  # else call and exchange keep each other until the collector comes
+        # Else call, taker and exchange keep each other until the collector comes.
+        exchange.call = exchange.taker = None
         op = call.op
         name = op.name if op is not None else "Unknown"
         seconds = self.clock.monotonic() - exchange.started
@@ -253,6 +255,10 @@ class Pipeline:
         route = call.route
         if route is None:
             raise TypeError("an answer without an operation")
+        if isinstance(result, Written):
+            ids = f"x-amz-request-id: {call.request_id}\r\n{self._id_2_line}"
+            call.exchange.reply(200, (result.lines + ids).encode("ascii"), result.body)
+            return
         body: bytes | Leased | None = None
         if isinstance(result, Answer):
             body = result.body

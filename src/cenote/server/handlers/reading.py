@@ -16,14 +16,14 @@ from cenote.buckets.limits import check_readable
 from cenote.errors import PreconditionError
 from cenote.ports import BodyLease, Bucket, Checksum, ObjectRecord, PartMark
 from cenote.s3 import S3Error, content_range, http_date, settle_range, structs
-from cenote.server.call import Answer, Call, Leased
+from cenote.server.call import Answer, Call, Leased, Written
 from cenote.server.handlers.mapping import (
     checksum_members,
     read_conditions_of,
     storage_class_shown,
 )
 
-__all__ = ["get_object", "get_object_attributes", "head_object"]
+__all__ = ["get_object", "get_object_attributes", "head_object", "plain_lines"]
 
 INLINE_READ_MAX = 256 << 10
 ATTEMPTS = 8
@@ -40,10 +40,66 @@ def get_object(call: Call) -> object:
     record, value = found
     if value is None:
         return _get_long(call, bucket)
+    if _is_plain(call):
+        lines = plain_lines(record, asked.checksum_mode is not None)
+        if lines is not None:
+            return Written(lines, value)
     start, end, members = _judge(call, record)
     if end - start != record.size:
         value = value[start:end]
     return Answer(structs.GetObjectOutput(**members), value)
+
+
+def _is_plain(call: Call) -> bool:
+    """Tell whether all of the object is asked for, under no condition, with its own headers."""
+    asked = call.input
+    if (
+        asked.range is not None
+        or asked.if_none_match is not None
+        or asked.if_match is not None
+        or asked.if_modified_since is not None
+        or asked.if_unmodified_since is not None
+        or call.route is None
+    ):
+        return False
+    for name in call.route.params:  # noqa: SIM110 - a generator costs more than the loop
+        if name[:9] == "response-":
+            return False
+    return True
+
+
+def plain_lines(record: ObjectRecord, with_checksum: bool) -> str | None:
+    """Return the header lines of a plain GET, or None when the object has more to tell.
+
+    What `render_output` gives, for the objects that are most of all, at a fifth of its cost.
+    """
+    content = record.content
+    kind = content.content_type
+    if (
+        record.metadata
+        or record.tags
+        or record.storage_class != "STANDARD"
+        or kind is None
+        or content.cache_control is not None
+        or content.content_disposition is not None
+        or content.content_encoding is not None
+        or content.content_language is not None
+        or content.expires is not None
+        or content.website_redirect_location is not None
+        or not (kind.isascii() and kind.isprintable())
+    ):
+        return None
+    lines = (
+        f"accept-ranges: bytes\r\nlast-modified: {http_date(record.modified_ms)}\r\n"
+        f'content-length: {record.size}\r\netag: "{record.etag}"\r\ncontent-type: {kind}\r\n'
+    )
+    checksum = record.checksum
+    if with_checksum and checksum is not None:
+        lines += (
+            f"x-amz-checksum-{checksum.algorithm.lower()}: {checksum.value}\r\n"
+            f"x-amz-checksum-type: {checksum.type}\r\n"
+        )
+    return lines
 
 
 def _get_long(call: Call, bucket: Bucket) -> object:
