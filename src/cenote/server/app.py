@@ -28,6 +28,7 @@ from cenote.buckets import Store
 from cenote.errors import InvalidError, UnavailableError
 from cenote.server.accesslog import AccessLog
 from cenote.server.credentials import Credentials, load_credentials
+from cenote.server.diskspace import disk_bytes
 from cenote.server.listener import Listener
 from cenote.server.meters import Meters
 from cenote.server.notify import notify
@@ -95,7 +96,7 @@ async def _run(
             store, settings, credentials.secrets.get, workers, clock, rand, meters, access_log
         )
         listener = Listener(pipeline, settings.limits, clock)
-        _watch(meters, store, listener)
+        _watch(meters, store, listener, settings.path)
         try:
             port = await listener.start(settings.host, settings.port, tls)
         except OSError as error:
@@ -114,13 +115,24 @@ async def _run(
         await loop.run_in_executor(None, store.close)
 
 
-def _watch(meters: Meters, store: Store, listener: Listener) -> None:
+def _watch(meters: Meters, store: Store, listener: Listener, root: str) -> None:
+    directory = store.directory
     meters.gauge("cenote_connections", "Open connections.", lambda: len(listener.connections))
     meters.gauge(
         "cenote_connections_refused",
         "Connections refused for their number.",
         lambda: listener.refused,
     )
+    meters.gauge(
+        "cenote_commit_groups",
+        "Commits made durable since the start.",
+        lambda: directory.groups()[0],
+    )
+    meters.gauge(
+        "cenote_commit_changes", "Changes that shared those commits.", lambda: directory.groups()[1]
+    )
+    meters.gauge("cenote_buckets", "Buckets in the directory.", lambda: len(directory.names()))
+    meters.gauge("cenote_disk_bytes", "Bytes the directory takes.", lambda: disk_bytes(root))
 
 
 def _raise_file_limit(settings: Settings) -> None:

@@ -35,6 +35,10 @@ class Application(Protocol):
         """Note an exchange that is over, or whose answer has been handed to the socket."""
         ...
 
+    def beat(self) -> None:
+        """A second has gone by."""
+        ...
+
     def refuse(self, code: str, message: str) -> tuple[bytes, bytes]:
         """Return header lines and body of the answer to a request that could not be read."""
         ...
@@ -50,6 +54,7 @@ class Listener:
         self.begin = application.begin
         self.record = application.record
         self.refuse = application.refuse
+        self._application = application
         self.connections: set[Connection] = set()
         self.refused = 0
         self._clock = clock
@@ -72,6 +77,7 @@ class Listener:
         self.lines = common_lines(self._clock.now_ms())
         for connection in tuple(self.connections):
             connection.check_pace(self.tick)
+        self._application.beat()
         self._beat = loop.call_later(1.0, self._on_beat, loop)
 
     def admit(self, connection: Connection) -> bool:

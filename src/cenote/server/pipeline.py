@@ -120,6 +120,11 @@ class Pipeline:
         if self._access_log is not None:
             self._access_log.write(self._entry(call, name, seconds))
 
+    def beat(self) -> None:
+        """A second has gone by."""
+        if self._access_log is not None:
+            self._access_log.flush()
+
     # -- the steps ----------------------------------------------------------------------------
 
     def attempt(self, call: Call, step: Callable[..., object], *args: object) -> None:

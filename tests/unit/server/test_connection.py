@@ -50,6 +50,9 @@ class Echo:
     def record(self, exchange: Exchange) -> None:
         self.recorded.append((exchange.status, exchange.bytes_in))
 
+    def beat(self) -> None:
+        pass
+
     def refuse(self, code: str, message: str) -> tuple[bytes, bytes]:
         body = code.encode()
         return b"content-length: %d\r\n" % len(body), body

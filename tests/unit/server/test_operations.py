@@ -54,6 +54,13 @@ def test_a_bucket_keeps_its_location_constraint(s3: Any):
         CreateBucketConfiguration={"LocationConstraint": "eu-central-1"},
     )
     assert s3.get_bucket_location(Bucket="in-frankfurt")["LocationConstraint"] == "eu-central-1"
+
+
+def test_a_location_constraint_is_told_as_it_was_asked(s3: Any):
+    s3.create_bucket(
+        Bucket="in-virginia", CreateBucketConfiguration={"LocationConstraint": "us-east-1"}
+    )
+    assert s3.get_bucket_location(Bucket="in-virginia")["LocationConstraint"] == "us-east-1"
     assert (
         headers_of(s3.head_bucket(Bucket="in-frankfurt"))["x-amz-bucket-region"] == "eu-central-1"
     )

@@ -48,6 +48,10 @@ def test_probes_answer_without_a_signature(server: Any, s3: Any, bucket: str):
     assert status == 200
     assert b'cenote_requests_total{operation="PutObject",status="200"}' in text
     assert b"cenote_request_seconds_bucket{" in text
+    figures = dict(line.rsplit(b" ", 1) for line in text.splitlines() if line[:1] != b"#")
+    assert int(figures[b"cenote_commit_changes"]) >= int(figures[b"cenote_commit_groups"]) > 0
+    assert int(figures[b"cenote_disk_bytes"]) > 0
+    assert int(figures[b"cenote_buckets"]) > 0
     assert bucket.encode() not in text
     assert fetch(server.endpoint + "/health?x")[0] == 403
     assert fetch(server.endpoint + "/health", "DELETE")[0] == 403
@@ -253,25 +257,10 @@ def test_tls(tmp_path: Path):
     import subprocess
 
     cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    command = "openssl req -x509 -newkey rsa:2048 -nodes -keyout key.pem -out cert.pem -days 2"
+    command += " -subj /CN=localhost -addext subjectAltName=IP:127.0.0.1"
     subprocess.run(
-        [
-            "openssl",
-            "req",
-            "-x509",
-            "-newkey",
-            "rsa:2048",
-            "-nodes",
-            "-keyout",
-            "key.pem",
-            "-out",
-            "cert.pem",
-            "-days",
-            "2",
-            "-subj",
-            "/CN=localhost",
-            "-addext",
-            "subjectAltName=IP:127.0.0.1",
-        ],
+        command.split(),
         cwd=tmp_path,
         check=True,
         capture_output=True,
