@@ -90,10 +90,11 @@ def head_bucket(call: Call) -> object:
 
 
 def get_bucket_location(call: Call) -> object:
-    region = _record(call).region or _region(call)
-    return structs.GetBucketLocationOutput(
-        location_constraint=None if region == REGION_DEFAULT else region
-    )
+    """Answer the region asked for at the bucket's making; without one, AWS's null for us-east-1."""
+    region = _record(call).region
+    if region is None and _region(call) != REGION_DEFAULT:
+        region = _region(call)
+    return structs.GetBucketLocationOutput(location_constraint=region)
 
 
 def _record(call: Call) -> BucketRecord:
