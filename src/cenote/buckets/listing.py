@@ -118,7 +118,7 @@ def uploads(view: IndexView, request: ListUploads) -> UploadPage:
 
 
 def _object_start(request: ListObjects) -> tuple[Place, str]:
-    if request.token:  # AWS takes an empty token for none
+    if request.token:  # an empty one is none: some clients begin so, though not all servers agree
         kind, text = _parse_token(request.token)
         if kind == b"k":
             return (text, True), ""

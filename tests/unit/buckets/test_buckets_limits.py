@@ -93,6 +93,8 @@ def test_the_content_type_has_s3s_default():
         (Content(content_type="a\r\nSet-Cookie: x"), "invalid_argument"),
         (Content(cache_control="a\nb"), "invalid_argument"),
         (Content(expires="\x00"), "invalid_argument"),
+        (Content(content_language="\ud800"), "invalid_argument"),
+        (Content(cache_control="a\tb\u2028"), None),
         (Content(website_redirect_location="elsewhere"), "invalid_redirect_location"),
         (Content(website_redirect_location="/" + "a" * 2048), "invalid_redirect_location"),
         (Content(website_redirect_location="https://example.org/"), None),

@@ -31,6 +31,8 @@ def test_a_bucket_comes_and_goes(store: Store, clock: ManualClock):
     assert store.head_bucket("photos") == made
     assert store.has_bucket("photos")
     assert kind_of(store.create_bucket, "photos") == "bucket_exists"
+    for region in ("", "x" * 65, "a\nb"):
+        assert kind_of(store.create_bucket, "other", region=region) == "invalid_argument"
     store.delete_bucket("photos")
     assert not store.has_bucket("photos")
     assert kind_of(store.head_bucket, "photos") == "no_such_bucket"
