@@ -120,7 +120,7 @@ def _serving(root: Path, *flags: str, **more: str) -> Iterator[Endpoint]:
         yield Endpoint(at.host, at.port, at.access_key, at.secret_key, at.region, **more)
         assert server.is_alive(), f"cenote serve died:\n{server.log_end()}"
         assert server.stop() == 0, server.log_end()
-    check = [sys.executable, "-m", "cenote", "check", str(root / "data")]
+    check = [sys.executable, "-m", "cenote", "check", "--deep", str(root / "data")]
     found = subprocess.run(check, capture_output=True, text=True)
     assert found.returncode == 0, found.stdout + found.stderr
     assert "Traceback" not in server.log.read_text(), server.log.read_text()

@@ -70,6 +70,19 @@ def test_a_stream_of_unknown_length_and_a_partial_read(rclone, bucket) -> None:
     assert rclone("cat", "--tail", "10", f"e2e:{bucket}/log.txt") == text[-10:]
 
 
+def test_many_small_files_at_once(rclone, bucket, tmp_path) -> None:
+    tree = tmp_path / "tree"
+    for number in range(400):
+        path = tree / f"dir{number % 7}" / f"file{number}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"content of {number}")
+    side_by_side = ("--transfers", "16", "--checkers", "16")
+    rclone("copy", *side_by_side, tree, f"e2e:{bucket}/many")
+    rclone("check", "--download", *side_by_side, tree, f"e2e:{bucket}/many")
+    rclone("delete", *side_by_side, f"e2e:{bucket}/many")
+    assert rclone("lsf", "--recursive", f"e2e:{bucket}") == ""
+
+
 def test_move_delete_and_purge(rclone, bucket) -> None:
     rclone("rcat", f"e2e:{bucket}/one", stdin="1")
     rclone("moveto", f"e2e:{bucket}/one", f"e2e:{bucket}/dir/two")

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.e2e
+# The first test to need it installs the client over the network.
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 
 PARTS = ("pipe", "parts", "append", "exclusive", "move", "metadata", "remove")
 
