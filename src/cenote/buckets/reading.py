@@ -105,7 +105,9 @@ def span(record: ObjectRecord, start: int | None, end: int | None) -> tuple[int,
 def part_span(view: IndexView, record: ObjectRecord, number: int) -> PartSpan:
     """Return where part `number` lies; an object put in one piece has part 1 alone.
 
-    Raises InvalidError(kind="invalid_part_number", part_count=).
+    Requires: `view` sees `record`, or was opened after it was read.
+    Raises InvalidError(kind="invalid_part_number", part_count=);
+    ConflictError(kind="conditional_conflict") if the view no longer knows the record's parts.
     """
     if record.part_count == 0 or record.size == 0:
         if number == 1:
@@ -115,6 +117,10 @@ def part_span(view: IndexView, record: ObjectRecord, number: int) -> PartSpan:
         if found and found[0].number == number:
             mark = found[0]
             return PartSpan(mark.offset, mark.offset + mark.size, mark.checksum)
+        if not found and not view.marks(record.body, 0, 1):
+            raise ConflictError(
+                "the object was rewritten while it was opened", kind="conditional_conflict"
+            )
     raise InvalidError(
         "the requested part number is not satisfiable",
         kind="invalid_part_number",

@@ -187,3 +187,13 @@ def test_refused_bodies_give_their_space_back(store: Store, bucket: str, tmp_pat
     packs = (tmp_path / "data" / f"{bucket}.packs").glob("*.pack")
     assert sum(pack.stat().st_blocks * 512 for pack in packs) < len(LARGE) // 4
     assert store.head_object(bucket, "k").etag == etag
+
+
+def test_parts_of_an_object_that_is_gone_are_not_called_wrong(store: Store, bucket: str):
+    upload_id = store.create_multipart_upload(bucket, CreateUpload("a")).upload_id
+    part = store.upload_part(bucket, PutPart("a", upload_id, 1), LARGE)
+    store.complete_multipart_upload(bucket, "a", upload_id, [part])
+    record = store.head_object(bucket, "a")
+    store.put_object(bucket, "a", BODY)
+    with store.bucket(bucket).index.read() as view, pytest.raises(ConflictError):
+        reading.part_span(view, record, 1)
