@@ -77,6 +77,8 @@ def _origin_form(target: bytes, headers: dict[str, str]) -> bytes:
 
 
 def head_too_large() -> Refusal:
+    """Make the refusal of a head beyond its limits, in S3's words."""
+    """Return the refusal of a head larger than the limits."""
     return Refusal(
         400,
         "RequestHeaderSectionTooLarge",
@@ -86,6 +88,8 @@ def head_too_large() -> Refusal:
 
 
 def timed_out() -> Refusal:
+    """Make the refusal of a client that is too slow, in S3's words."""
+    """Return the refusal of a client that kept silent for too long."""
     return Refusal(
         400,
         "RequestTimeout",

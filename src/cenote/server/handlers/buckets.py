@@ -20,6 +20,7 @@ REGION_DEFAULT = "us-east-1"
 
 
 def list_buckets(call: Call) -> object:
+    """Answer ListBuckets."""
     asked = call.input
     store = call.pipeline.store
     owner = structs.Owner(id=call.pipeline.settings.account_id)
@@ -55,6 +56,7 @@ def _region(call: Call) -> str:
 
 
 def create_bucket(call: Call) -> object:
+    """Answer CreateBucket."""
     asked = call.input
     store = call.pipeline.store
     pinned = call.pipeline.settings.region
@@ -83,6 +85,7 @@ def create_bucket(call: Call) -> object:
 
 
 def head_bucket(call: Call) -> object:
+    """Answer HeadBucket."""
     record = _record(call)
     return structs.HeadBucketOutput(
         bucket_region=record.region or _region(call), access_point_alias=False
@@ -103,5 +106,6 @@ def _record(call: Call) -> BucketRecord:
 
 
 def delete_bucket(call: Call) -> object:
+    """Answer DeleteBucket."""
     store, name = call.pipeline.store, call.input.bucket
     return call.run(lambda: store.delete_bucket(name), lambda _: structs.DeleteBucketOutput())

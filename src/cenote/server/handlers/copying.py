@@ -24,6 +24,7 @@ _RANGE = re.compile(r"bytes=([0-9]{1,19})-([0-9]{1,19})")
 
 
 def copy_object(call: Call) -> object:
+    """Answer CopyObject."""
     asked = call.input
     _check_source_owner(call)
     replace = asked.metadata_directive == "REPLACE"
@@ -56,6 +57,7 @@ def copy_object(call: Call) -> object:
 
 
 def upload_part_copy(call: Call) -> object:
+    """Answer UploadPartCopy."""
     asked = call.input
     _check_source_owner(call)
     start, end = _source_range(asked.copy_source_range)

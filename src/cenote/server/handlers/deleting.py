@@ -12,6 +12,7 @@ __all__ = ["delete_object", "delete_objects"]
 
 
 def delete_object(call: Call) -> object:
+    """Answer DeleteObject."""
     asked = call.input
     if asked.if_match_last_modified_time is not None or asked.if_match_size is not None:
         raise S3Error("NotImplemented")  # of directory buckets only, on AWS too
@@ -20,6 +21,7 @@ def delete_object(call: Call) -> object:
 
 
 def delete_objects(call: Call) -> object:
+    """Answer DeleteObjects."""
     asked = call.input.delete
     refused: dict[int, structs.DeleteError] = {}
     keys = []

@@ -40,6 +40,7 @@ def _prefixes(page: ObjectPage) -> list[structs.CommonPrefix]:
 
 
 def list_objects(call: Call) -> object:
+    """Answer ListObjects."""
     asked = call.input
     bucket = call.bucket()
     owner = structs.Owner(id=call.pipeline.settings.account_id)
@@ -68,6 +69,7 @@ def list_objects(call: Call) -> object:
 
 
 def list_objects_v2(call: Call) -> object:
+    """Answer ListObjectsV2."""
     asked = call.input
     bucket = call.bucket()
     owner = structs.Owner(id=call.pipeline.settings.account_id) if asked.fetch_owner else None

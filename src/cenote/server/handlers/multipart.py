@@ -38,6 +38,7 @@ _CHECKSUMS = (
 
 
 def create_multipart_upload(call: Call) -> object:
+    """Answer CreateMultipartUpload."""
     asked = call.input
     now_ms = call.now_ms
     request = CreateUpload(
@@ -64,6 +65,7 @@ def create_multipart_upload(call: Call) -> object:
 
 
 def complete_multipart_upload(call: Call) -> object:
+    """Answer CompleteMultipartUpload."""
     asked = call.input
     parts = asked.multipart_upload.parts
     request = CompleteUpload(
@@ -103,12 +105,14 @@ def _checksums(given: object) -> dict[str, str]:
 
 
 def abort_multipart_upload(call: Call) -> object:
+    """Answer AbortMultipartUpload."""
     asked = call.input
     change = uploads.abort(asked.key, asked.upload_id)
     return call.commit(call.bucket(), change, lambda _: structs.AbortMultipartUploadOutput())
 
 
 def list_parts(call: Call) -> object:
+    """Answer ListParts."""
     asked = call.input
     bucket = call.bucket()
     owner = structs.Owner(id=call.pipeline.settings.account_id)
@@ -156,6 +160,7 @@ def list_parts(call: Call) -> object:
 
 
 def list_multipart_uploads(call: Call) -> object:
+    """Answer ListMultipartUploads."""
     asked = call.input
     bucket = call.bucket()
     owner = structs.Owner(id=call.pipeline.settings.account_id)

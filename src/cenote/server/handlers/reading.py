@@ -10,9 +10,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from cenote.buckets import NO_READ_CONDITIONS, PartSpan, reading
-from cenote.buckets.conditions import check_read, no_such_key
-from cenote.buckets.limits import check_readable
+from cenote.buckets import NO_READ_CONDITIONS, PartSpan, limits, reading
+from cenote.buckets import conditions as rules
 from cenote.errors import PreconditionError
 from cenote.ports import BodyLease, Bucket, Checksum, ObjectRecord, PartMark
 from cenote.s3 import S3Error, content_range, http_date, settle_range, structs
@@ -30,13 +29,14 @@ ATTEMPTS = 8
 
 
 def get_object(call: Call) -> object:
+    """Answer GetObject."""
     asked = call.input
     bucket = call.bucket()
     if asked.part_number is not None:
         return _get_part(call, bucket)
     found = bucket.index.object_value(asked.key, INLINE_READ_MAX)
     if found is None:
-        raise no_such_key(asked.key)
+        raise rules.no_such_key(asked.key)
     record, value = found
     if value is None:
         return _get_long(call, bucket)
@@ -136,16 +136,17 @@ def _lease(bucket: Bucket, key: str) -> tuple[ObjectRecord, BodyLease]:
     # Conditions and archives are judged with the answer at hand: see `_judge`.
     found = bucket.bodies.lease(key)
     if found is None:
-        raise no_such_key(key)
+        raise rules.no_such_key(key)
     return found
 
 
 def head_object(call: Call) -> object:
+    """Answer HeadObject."""
     asked = call.input
     with call.bucket().index.read() as view:
         record = view.object(asked.key)
         if record is None:
-            raise no_such_key(asked.key)
+            raise rules.no_such_key(asked.key)
         span = None
         if asked.part_number is not None:
             span = reading.part_span(view, record, asked.part_number)
@@ -164,13 +165,13 @@ def _judge(
     conditions = read_conditions_of(asked, call)
     if conditions is not NO_READ_CONDITIONS:
         try:
-            check_read(conditions, record)
+            rules.check_read(conditions, record)
         except PreconditionError as error:
             if error.kind == "not_modified":
                 raise _not_modified(record) from None
             raise
     if not archived:
-        check_readable(record)
+        limits.check_readable(record)
     start, end = 0, record.size
     members = _members(record)
     checksum = record.checksum
@@ -261,6 +262,7 @@ def _not_modified(record: ObjectRecord) -> S3Error:
 
 
 def get_object_attributes(call: Call) -> object:
+    """Answer GetObjectAttributes."""
     asked = call.input
     wanted = asked.object_attributes
     with call.bucket().index.read() as view:

@@ -10,6 +10,7 @@ __all__ = ["delete_object_tagging", "get_object_tagging", "put_object_tagging"]
 
 
 def get_object_tagging(call: Call) -> object:
+    """Answer GetObjectTagging."""
     with call.bucket().index.read() as view:
         tags = objects.tags(view, call.input.key)
     return structs.GetObjectTaggingOutput(
@@ -18,6 +19,7 @@ def get_object_tagging(call: Call) -> object:
 
 
 def put_object_tagging(call: Call) -> object:
+    """Answer PutObjectTagging."""
     asked = call.input
     tags = tuple((tag.key, tag.value) for tag in asked.tagging.tag_set)
     change = objects.put_tags(asked.key, tags)
@@ -25,5 +27,6 @@ def put_object_tagging(call: Call) -> object:
 
 
 def delete_object_tagging(call: Call) -> object:
+    """Answer DeleteObjectTagging."""
     change = objects.delete_tags(call.input.key)
     return call.commit(call.bucket(), change, lambda _: structs.DeleteObjectTaggingOutput())

@@ -13,17 +13,11 @@ from cenote.buckets import (
     PutObject,
     PutPart,
     WriteResult,
+    limits,
     objects,
     uploads,
 )
-from cenote.buckets.conditions import check_form, check_write
-from cenote.buckets.limits import (
-    check_metadata,
-    check_size,
-    check_storage_class,
-    check_tags,
-    stored_content,
-)
+from cenote.buckets import conditions as rules
 from cenote.ports import Bucket, PartRecord
 from cenote.s3 import structs
 from cenote.server.call import Call
@@ -36,22 +30,23 @@ __all__ = ["put_object", "upload_part"]
 
 
 def put_object(call: Call) -> object:
+    """Answer PutObject."""
     asked = call.input
     bucket = call.bucket()
     length = body_length(call)
-    check_size(length)
+    limits.check_size(length)
     claimed = Claimed.of(call)
     conditions = conditions_of(asked)
-    content = stored_content(content_of(asked))
-    check_metadata(asked.metadata)
+    content = limits.stored_content(content_of(asked))
+    limits.check_metadata(asked.metadata)
     tags = asked.tagging or ()
-    check_tags(tags)
+    limits.check_tags(tags)
     storage_class = asked.storage_class or "STANDARD"
-    check_storage_class(storage_class)
+    limits.check_storage_class(storage_class)
     if conditions is not NO_CONDITIONS:
-        check_form(conditions)
+        rules.check_form(conditions)
         with bucket.index.read() as view:
-            check_write(conditions, asked.key, view.object(asked.key))
+            rules.check_write(conditions, asked.key, view.object(asked.key))
 
     def taken(body: Taken) -> object:
         request = PutObject(
@@ -73,10 +68,11 @@ def put_object(call: Call) -> object:
 
 
 def upload_part(call: Call) -> object:
+    """Answer UploadPart."""
     asked = call.input
     bucket = call.bucket()
     length = body_length(call)
-    check_size(length)
+    limits.check_size(length)
     uploads.check_part_number(asked.part_number)
     claimed = Claimed.of(call)
     algorithm = _upload_algorithm(bucket, asked.key, asked.upload_id)
