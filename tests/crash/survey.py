@@ -90,9 +90,10 @@ def end_unknown_uploads(client: WireClient) -> None:
     """End uploads whose beginning was never answered."""
     reply = client.request("GET", f"{BUCKET}?uploads")
     assert reply.status == 200
-    pairs = re.findall(r"<Key>(.+?)</Key>.*?<UploadId>(.+?)</UploadId>", reply.body.decode(), re.S)
-    for key, upload_id in pairs:
-        assert client.request("DELETE", f"{BUCKET}/{key}?uploadId={upload_id}").status == 204
+    for block in re.findall(r"<Upload>(.*?)</Upload>", reply.body.decode(), re.S):
+        key, upload_id = (re.findall(f"<{n}>(.+?)</{n}>", block)[0] for n in ("Key", "UploadId"))
+        ended = client.request("DELETE", f"{BUCKET}/{key}?uploadId={upload_id}")
+        assert ended.status == 204, ended.body
 
 
 class SharedKeys:

@@ -109,7 +109,7 @@ def command(
 
     def told(running: Running) -> None:
         if endpoint_file is not None:
-            _write(endpoint_file, running.endpoint)
+            _advertise(endpoint_file, running.endpoint)
         if ready_file is not None:
             _write(Path(ready_file), running.endpoint)
         _greet(running.endpoint, settings.path, running.credentials)
@@ -140,6 +140,17 @@ def _flags(
             raise InvalidError(f"--set {item!r} is not KEY=VALUE")
         flags[key] = (value, "--set")
     return flags
+
+
+def _advertise(path: Path, url: str) -> None:
+    """Tell `cenote env` where the server is; a full disk is no reason not to serve."""
+    try:
+        _write(path, url)
+    except OSError as error:
+        for stale in (path, path.with_name(path.name + ".new")):
+            with suppress(OSError):
+                stale.unlink(missing_ok=True)
+        click.echo(f"cenote: {path} is not written: {error.strerror}", err=True)
 
 
 def _write(path: Path, url: str) -> None:

@@ -21,7 +21,7 @@ from typing import Final, NoReturn, TypeVar
 
 import apsw
 
-from cenote.errors import DeniedError
+from cenote.errors import DeniedError, UnavailableError
 from cenote.ports import BodyWriter, Change, ObjectRecord
 from cenote.sqldb.bodies import SqliteBodies
 from cenote.sqldb.check import Finding, check_bucket
@@ -32,6 +32,7 @@ from cenote.sqldb.pins import Pins
 from cenote.sqldb.pool import Pool
 from cenote.sqldb.reclaim import Reclaim
 from cenote.sqldb.recover import recover_packs
+from cenote.sqldb.reserve import Reserve
 from cenote.sqldb.rows import valued_object_of
 from cenote.sqldb.schema import PAGE_SIZE
 from cenote.sqldb.syncers import Syncers
@@ -42,7 +43,7 @@ __all__ = ["BucketFile", "SqliteIndex"]
 T = TypeVar("T")
 LOG_SOME: Final = (8 << 20) // PAGE_SIZE  # pages of log worth a checkpoint
 LOG_MAX: Final = (64 << 20) // PAGE_SIZE
-_VACUUM_STEP: Final = 1024  # pages
+_VACUUM_STEP: Final = 512  # pages
 _VACUUM_FROM: Final = 128
 
 
@@ -112,19 +113,22 @@ class BucketFile:
         syncers: Syncers,
         scheduler: Scheduler | None = None,
         wants_tending: Callable[[BucketFile], None] | None = None,
+        reserve: Reserve | None = None,
         read_only: bool = False,
         pack_size: int = PACK_SIZE,
     ) -> None:
         """Open the bucket file at `path` and, for writing, put right what a kill left.
 
         `wants_tending` is called from any thread when `tend` has something to do; without it the
-        log is copied back by the committing thread.
+        log is copied back by the committing thread. `reserve` is the space kept back for
+        deleting on a full disk.
         Raises NotFoundError, DataError, FormatVersionError, UnavailableError.
         """
         self.name = path.name.removesuffix(".sqlite3")
         self.path = path
         self.read_only = read_only
         self._wants_tending = wants_tending
+        self._reserve = reserve
         self._inline_default = inline_max
         self._log_pages = 0
         self._freed = True
@@ -157,6 +161,8 @@ class BucketFile:
             spool=self.bodies.open_spool,
             after=self._committed,
             log_grown=self._log_grown,
+            reserve=reserve,
+            make_room=self._make_room,
             syncers=syncers,
             scheduler=scheduler,
         )
@@ -193,6 +199,18 @@ class BucketFile:
             self._wants_tending(self)
         return False
 
+    def _make_room(self) -> bool:
+        """The disk is full: give up the reserve, and ask for what space tending can free.
+
+        Returns whether there was a reserve to give up.
+        """
+        spent = self._reserve is not None and self._reserve.spend()
+        self._log_pages = max(self._log_pages, LOG_SOME)
+        self._freed = True
+        if self._wants_tending is not None:
+            self._wants_tending(self)
+        return spent
+
     # Background work.
 
     def tend(self) -> bool:
@@ -204,12 +222,16 @@ class BucketFile:
         if self.read_only:
             return False
         with self._tending:
-            if self._log_pages >= LOG_SOME:
-                self._checkpoint()
-            more = False
+            more = starved = self._reserve is not None and self._reserve.is_spent
+            if starved:  # then the log's own blocks count too
+                self._queue.run_alone(_truncate_log)
+                self._log_pages = 0
+            elif self._log_pages >= LOG_SOME:
+                self._with_room(self._checkpoint)
             if self._freed:
                 self._freed = False
-                more = self._freed = self._reclaim.step() or self._freed
+                self._freed = self._reclaim.step() or self._freed
+                more = more or self._freed
             return self._shrink() or more
 
     def maintain(self) -> None:
@@ -221,7 +243,7 @@ class BucketFile:
             again = self.tend()
             quiet = 0 if again and self._queue.changes != before else quiet + 1
         if not self.read_only:
-            self._queue.run_alone(_truncate_log)
+            self._with_room(lambda: self._queue.run_alone(_truncate_log))
             self._log_pages = 0
 
     def _checkpoint(self) -> None:
@@ -249,8 +271,17 @@ class BucketFile:
         if free < _VACUUM_FROM:
             return False
         if quiet:
-            self._queue.run_alone(_shrink_some)
+            self._with_room(lambda: self._queue.run_alone(_shrink_some))
         return True
+
+    def _with_room(self, work: Callable[[], None]) -> None:
+        """Do work that frees space in the end but needs some first, once more with the reserve."""
+        try:
+            work()
+        except UnavailableError as error:
+            if error.kind != "disk_full" or not self._make_room():
+                raise
+            work()
 
     def check(self, *, deep: bool = False) -> list[Finding]:
         """Compare everything stored with every rule; see `check`. `deep` reads every byte."""
@@ -288,4 +319,9 @@ def _truncate_log(connection: apsw.Connection) -> None:
 
 
 def _shrink_some(connection: apsw.Connection) -> None:
-    connection.execute(f"PRAGMA incremental_vacuum({_VACUUM_STEP})").fetchall()
+    try:
+        connection.execute(f"PRAGMA incremental_vacuum({_VACUUM_STEP})").fetchall()
+    except apsw.FullError:
+        # The log of the move itself did not fit: give its space back first, and move less.
+        _truncate_log(connection)
+        connection.execute("PRAGMA incremental_vacuum(16)").fetchall()

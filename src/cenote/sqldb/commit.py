@@ -35,8 +35,9 @@ import apsw
 from cenote.base import failpoint
 from cenote.errors import ClosedError, Error, NotFoundError
 from cenote.ports import Change, StagedBody
-from cenote.sqldb.faults import translate
+from cenote.sqldb.faults import is_full, translate
 from cenote.sqldb.pool import Pool
+from cenote.sqldb.reserve import Reserve
 from cenote.sqldb.syncers import Syncers
 from cenote.sqldb.txn import Txn
 
@@ -89,6 +90,8 @@ class CommitQueue:
         spool: Callable[[int], Any],
         after: Callable[[Committed], None],
         log_grown: Callable[[int], bool],
+        reserve: Reserve | None,
+        make_room: Callable[[], object],
         syncers: Syncers,
         scheduler: Scheduler | None = None,
     ) -> None:
@@ -97,6 +100,9 @@ class CommitQueue:
         self._spool = spool
         self._after = after
         self._log_grown = log_grown
+        self._reserve = reserve
+        self._make_room = make_room
+        self._making_room = False
         self._syncers = syncers
         self._scheduler = scheduler
         self._lock = threading.Lock()
@@ -313,6 +319,8 @@ class CommitQueue:
                     continue
                 try:
                     entry.result = txn.run(entry.change)
+                    if txn.grows and self._reserve is not None and self._reserve.is_spent:
+                        raise apsw.FullError("what is left is for deleting")
                 except BaseException as error:  # noqa: BLE001 - it goes to the change's owner
                     for fault in (error, error.__cause__):
                         if isinstance(fault, apsw.FullError | apsw.IOError):
@@ -352,7 +360,10 @@ class CommitQueue:
         """Undo a failed group, then try its changes one by one: a big one must fail alone.
 
         Refused ones are decided anew too: the reason may have been a write that was undone.
+        One that only removes things is tried again with the space kept back for it, and with a
+        log that was copied back, so that it is written where it has its blocks already.
         """
+        removes = self._writer is not None and not self._writer[1].grows
         self._undo(error)
         if len(batch) > 1 and isinstance(error, apsw.FullError | apsw.IOError | OSError):
             for entry in batch:
@@ -360,12 +371,28 @@ class CommitQueue:
                 if self._apply([entry]):
                     self._seal([entry])
             return
+        if removes and is_full(error) and not self._making_room:
+            self._making_room = True
+            try:
+                self._make_room()
+                self._copy_log_back()
+                if self._apply(batch):
+                    self._seal(batch)
+            finally:
+                self._making_room = False
+            return
         for entry in batch:
             if isinstance(error, Error):
                 entry.error = error
             else:
                 entry.error = translate(error, f"writing bucket {self._name}")
                 entry.error.__cause__ = error
+
+    def _copy_log_back(self) -> None:
+        try:
+            self._ready()[0].wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        except (apsw.Error, OSError):
+            return  # it went as far as there was room; the change is tried all the same
 
     def _undo(self, error: apsw.Error | OSError | Error) -> None:
         if not isinstance(error, apsw.FullError):
@@ -429,5 +456,8 @@ class CommitQueue:
 
     def _on_log(self, connection: apsw.Connection, name: str, pages: int) -> int:
         if self._log_grown(pages):
-            connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+            try:
+                connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+            except apsw.Error:
+                return 0  # the commit itself is durable: raised here, it would be called failed
         return 0

@@ -4,7 +4,8 @@ Owns: the lock that keeps a second writer out, making, opening and dropping buck
 awake, the threads they share.
 Does not own: what is in a bucket (`bucketfile`).
 
-`.cenote/lock` is locked (flock) as long as the directory is open for writing. Buckets are built in
+`.cenote/lock` is locked (flock) as long as the directory is open for writing, and
+`.cenote/reserve` keeps space back for deleting on a full disk. Buckets are built in
 `.cenote/new/` and dropped by way of `.cenote/trash/`; both, and `.cenote/spool/`, are emptied at
 the next opening.
 
@@ -48,6 +49,7 @@ from cenote.sqldb.faults import translate
 from cenote.sqldb.housekeeper import Housekeeper
 from cenote.sqldb.packfile import sync_folder
 from cenote.sqldb.packs import PACK_SIZE
+from cenote.sqldb.reserve import Reserve
 from cenote.sqldb.schema import create_tables, header_verdict
 from cenote.sqldb.syncers import Syncers
 
@@ -107,6 +109,7 @@ class Directory:
         self._syncers = Syncers()
         self._housekeeper = Housekeeper() if background and not read_only else None
         self._lock_fd = -1
+        self._reserve: Reserve | None = None
         if not read_only:
             if create:
                 self._make_root()
@@ -161,6 +164,8 @@ class Directory:
         except OSError as error:
             self._unlock()
             raise translate(error, f"clearing {self._own}") from error
+        ask = self._housekeeper.ask if self._housekeeper is not None else None
+        self._reserve = Reserve(self._own / "reserve", wants_tending=ask)
 
     def _unlock(self) -> None:
         if self._lock_fd >= 0:
@@ -240,6 +245,7 @@ class Directory:
             syncers=self._syncers,
             scheduler=self._scheduler,
             wants_tending=self._housekeeper.ask if self._housekeeper else None,
+            reserve=self._reserve,
             read_only=self.read_only,
             pack_size=self._pack_size,
         )
@@ -352,10 +358,20 @@ class Directory:
 
     # The whole.
 
+    def groups(self) -> tuple[int, int]:
+        """Return how many groups were committed since the start, and how many changes in them.
+
+        Buckets that were deleted no longer count.
+        """
+        counts = [bucket.index.groups() for bucket in list(self._open.values())]
+        return sum(groups for groups, _ in counts), sum(changes for _, changes in counts)
+
     def maintain(self) -> None:
         """Do all background work there is in every open bucket. Raises UnavailableError."""
         for bucket in list(self._open.values()):
             bucket.maintain()
+        if self._reserve is not None:
+            self._reserve.tend()
 
     def use_scheduler(self, scheduler: Scheduler | None) -> None:
         """Let an event loop drive the commits of all buckets, or no longer.

@@ -11,9 +11,16 @@ import apsw
 
 from cenote.errors import DataError, Error, UnavailableError
 
-__all__ = ["translate"]
+__all__ = ["is_full", "translate"]
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def is_full(error: BaseException) -> bool:
+    """Tell whether the disk had no room."""
+    return isinstance(error, apsw.FullError) or (
+        isinstance(error, OSError) and error.errno in _FULL
+    )
 
 
 def translate(error: apsw.Error | OSError, what: str) -> Error:

@@ -113,10 +113,12 @@ class Reclaim:
             self._queue.commit_own(_sealing(number))
 
     def _unlink_dead(self) -> None:
-        for (number,) in self._rows(
-            "SELECT id FROM pack WHERE sealed AND live=0"
+        for number, sealed in self._rows(
+            "SELECT id, sealed FROM pack WHERE live=0"
             " AND NOT EXISTS(SELECT 1 FROM freed WHERE freed.pack=pack.id)"
         ):
+            if not sealed and self._packs.path(number).exists():
+                continue
             if not self._packs.is_used(number) and self._queue.commit_own(_forgetting(number)):
                 failpoint.hit("reclaim.before_unlink")
                 self._packs.unlink(number)

@@ -31,10 +31,16 @@ def recover_packs(pool: Pool, packs: Packs) -> int:
     Cost: one look at each pack file's name, and the extents of the few unsealed packs.
     """
     numbers = packs.numbers()
-    if not numbers:
-        return 0
     given = 0
     with pool.reading() as reader:
+        # A number still in a row must not be given to a new file: what is owed in the old one
+        # would be punched out of the new.
+        packs.skip_to(
+            reader.one(
+                "SELECT max(coalesce((SELECT max(id) FROM pack), 0),"
+                " coalesce((SELECT max(pack) FROM freed), 0))"
+            )[0]
+        )
         rows: list[Any] = reader.execute("SELECT id, sealed FROM pack").fetchall()
         known: dict[int, int] = dict(rows)
         for number in numbers:

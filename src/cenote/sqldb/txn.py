@@ -67,6 +67,7 @@ class Txn(View):
         "_spool",
         "closing",
         "freed",
+        "grows",
         "settings_changed",
         "taken",
         "wrote",
@@ -90,6 +91,7 @@ class Txn(View):
         self.closing = False
         self.settings_changed = False
         self._start_change()
+        self.grows = True  # until a change has run, who knows
 
     def finish_group(self) -> None:
         """Write what is summed up over the group; call before its COMMIT."""
@@ -104,6 +106,7 @@ class Txn(View):
         self._fresh: dict[int, StagedBody | None] = {}
         self._bodies_before: dict[str, int | None] = {}
         self.wrote = False
+        self.grows = False
 
     def run(self, change: Callable[[Txn], T]) -> T:
         """Run one change and settle its references.
@@ -128,7 +131,7 @@ class Txn(View):
     # The bucket.
 
     def put_bucket(self, record: BucketRecord) -> None:
-        self.wrote = self.settings_changed = True
+        self.wrote = self.settings_changed = self.grows = True
         self._execute(
             "UPDATE bucket SET name=?, created_ms=?, region=?, owner=?, inline_max=?",
             (record.name, record.created_ms, record.region, record.owner, record.inline_max),
@@ -144,7 +147,7 @@ class Txn(View):
             return EMPTY_BODY
         body = self._new_id()
         self._fresh[body] = staged
-        self.wrote = True
+        self.wrote = self.grows = True
         if staged.data is not None:
             self._execute(_PUT_BODY, (body, staged.size, staged.data))
         elif staged.extents and staged.extents[0].pack == SPOOL:
@@ -168,7 +171,7 @@ class Txn(View):
             return EMPTY_BODY
         body = self._new_id()
         self._fresh[body] = None
-        self.wrote = True
+        self.wrote = self.grows = True
         self._execute(_PUT_BODY, (body, sum(size for _, size, _ in leaves), None))
         for seq, (leaf, size, is_inline) in enumerate(leaves):
             self._execute(_PUT_EXTENT, (body, seq, 0, leaf, size, None))
@@ -220,7 +223,7 @@ class Txn(View):
     # Objects.
 
     def put_object(self, record: ObjectRecord) -> None:
-        self.wrote = True
+        self.wrote = self.grows = True
         before = self._body_at(record.key)
         self._execute(_PUT_OBJECT, object_row(record))
         self._bodies_before[record.key] = record.body
@@ -247,7 +250,7 @@ class Txn(View):
     # Uploads.
 
     def put_upload(self, record: UploadRecord) -> None:
-        self.wrote = True
+        self.wrote = self.grows = True
         self._execute(_PUT_UPLOAD, upload_row(record))
 
     def delete_upload(self, upload_id: str) -> None:
@@ -259,7 +262,7 @@ class Txn(View):
             self._add(body, -1)
 
     def put_part(self, upload_id: str, part: PartRecord) -> None:
-        self.wrote = True
+        self.wrote = self.grows = True
         for (before,) in self._rows(
             "SELECT body FROM part WHERE upload_id=? AND number=?", (upload_id, part.number)
         ):
