@@ -126,5 +126,7 @@ class Exchange:
         self.answered = True
         self.status = status
         self.bytes_out = len(body)
-        if not self.gone:
+        if self.gone:
+            self.connection.record(self)
+        else:
             self.connection.send_answer(self, status, headers, body)

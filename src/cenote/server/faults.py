@@ -47,6 +47,7 @@ FAULTS: dict[str, Fault] = {
     "bad_digest": Fault("BadDigest", own_words=True),
     "bucket_exists": Fault("BucketAlreadyOwnedByYou", extra=(("BucketName", "bucket"),)),
     "bucket_not_empty": Fault("BucketNotEmpty", extra=(("BucketName", "bucket"),)),
+    "busy": Fault("ServiceUnavailable"),
     "closed": Fault("ServiceUnavailable"),
     "conditional_conflict": Fault("ConditionalRequestConflict", extra=(("Key", "key"),)),
     "denied": Fault("AccessDenied"),
@@ -92,11 +93,15 @@ FAULTS: dict[str, Fault] = {
     "no_such_bucket": Fault("NoSuchBucket", extra=(("BucketName", "bucket"),)),
     "no_such_key": Fault("NoSuchKey", extra=(("Key", "key"),)),
     "no_such_upload": Fault("NoSuchUpload", extra=(("UploadId", "upload_id"),)),
+    "missing_body": Fault("InternalError"),
+    "missing_pack": Fault("InternalError"),
     "not_implemented": Fault("NotImplemented", own_words=True, extra=(("Header", "header"),)),
     "not_modified": Fault("NotModified"),
     "precondition_failed": Fault("PreconditionFailed", extra=(("Condition", "condition"),)),
     "read_only": Fault("AccessDenied", own_words=True),
+    "short_body": Fault("InternalError"),
     "source_changed": Fault("OperationAborted"),
+    "sqlite": Fault("InternalError"),
     "too_many_buckets": Fault("TooManyBuckets"),
 }
 

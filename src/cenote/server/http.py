@@ -354,6 +354,10 @@ class Connection(asyncio.Protocol):
         elif exchange.has_body and not exchange.keep:
             self._linger()
 
+    def record(self, exchange: Exchange) -> None:
+        """Count an exchange that ends without an answer reaching its client."""
+        self._listener.record(exchange)
+
     def _break(self, refusal: Refusal) -> None:
         """No more requests from this socket; answer those under way, then refuse."""
         if self.transport.is_closing():
@@ -371,6 +375,8 @@ class Connection(asyncio.Protocol):
             if exchange.taker is not None:
                 exchange.taker.abort()
             exchange.answered = True
+            exchange.status = refusal.status
+            self._listener.record(exchange)
             self.current = None
         elif exchange is not None and exchange in self._waiting:
             self._waiting.remove(exchange)

@@ -287,6 +287,7 @@ class Pipeline:
         exchange = call.exchange
         if exchange.gone:
             body.lease.close()
+            exchange.reply(status, b"")
             return
         exchange.answered = True
         exchange.status = status

@@ -367,6 +367,20 @@ def test_a_client_that_leaves_is_noticed(running: Running):
     assert running.app.recorded[-1][0] == 499
 
 
+def test_an_answer_to_a_client_that_left_is_still_counted(running: Running):
+    with running.client() as client:
+        client.send(GET % b"hang")
+        while not running.app.hung:
+            time.sleep(0.001)
+    deadline = time.monotonic() + 10
+    while running.listener.connections and time.monotonic() < deadline:
+        time.sleep(0.005)
+    exchange = running.app.hung[0]
+    assert running.app.recorded == []
+    running.call(lambda: running.app.answer(exchange, b""))
+    assert running.app.recorded == [(200, 0)]
+
+
 def test_too_many_connections_are_told_to_slow_down():
     running = Running(Limits(connections_max=2, stop_timeout=1))
     try:
