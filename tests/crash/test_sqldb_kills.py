@@ -124,7 +124,9 @@ def test_killed_at(tmp_path: Path, place: str) -> None:
     root, diary = tmp_path / "root", tmp_path / "diary"
     root.mkdir()
     turn = 1 if place.startswith("drop.") else 2
-    assert run_killed(root, diary, f"{place}=kill@{turn}") == -signal.SIGKILL, f"{place} is not passed"
+    assert run_killed(root, diary, f"{place}=kill@{turn}") == -signal.SIGKILL, (
+        f"{place} is not passed"
+    )
     verify(root, diary)
 
 
@@ -209,7 +211,6 @@ def test_full_disk(small_disk: Path, inline_max: int) -> None:
         for number in range(3):
             put(bucket, 2 + number * 5)
         assert bucket.check(deep=True) == []
-
 
 
 if __name__ == "__main__":
