@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Final
 
@@ -75,7 +76,8 @@ class SqliteBodies:
         """Note that a staged body is part of a durable commit."""
         for extent in staged.extents:
             if extent.pack == SPOOL:
-                self._spool_path(extent.offset).unlink(missing_ok=True)
+                with suppress(OSError):  # what stays is cleared at the next opening
+                    self._spool_path(extent.offset).unlink(missing_ok=True)
             else:
                 self._packs.settled(extent.pack)
 

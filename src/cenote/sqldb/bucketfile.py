@@ -14,6 +14,7 @@ Invariants:
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +22,7 @@ from typing import Final, NoReturn, TypeVar
 
 import apsw
 
-from cenote.errors import DeniedError, UnavailableError
+from cenote.errors import DeniedError, Error, UnavailableError
 from cenote.ports import BodyWriter, Change, ObjectRecord
 from cenote.sqldb.bodies import SqliteBodies
 from cenote.sqldb.check import Finding, check_bucket
@@ -41,6 +42,7 @@ from cenote.sqldb.view import OBJECT_VALUE, Snapshot
 __all__ = ["BucketFile", "SqliteIndex"]
 
 T = TypeVar("T")
+log = logging.getLogger("cenote.sqldb")
 LOG_SOME: Final = (8 << 20) // PAGE_SIZE  # pages of log worth a checkpoint
 LOG_MAX: Final = (64 << 20) // PAGE_SIZE
 _VACUUM_STEP: Final = 512  # pages
@@ -180,9 +182,15 @@ class BucketFile:
         for staged in committed.taken:
             self.bodies.taken(staged)
         if committed.settings_changed:
-            with self._pool.reading() as reader:
-                own = reader.one("SELECT inline_max FROM bucket")[0]
-            self.bodies.inline_max = self._inline_default if own is None else own
+            try:
+                with self._pool.reading() as reader:
+                    own = reader.one("SELECT inline_max FROM bucket")[0]
+            except (apsw.Error, Error) as error:
+                log.warning(
+                    "the new settings of %s wait for its next opening: %s", self.name, error
+                )
+            else:
+                self.bodies.inline_max = self._inline_default if own is None else own
         if committed.freed and not self._freed:
             self._freed = True
             if self._wants_tending is not None:
