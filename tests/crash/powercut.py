@@ -135,12 +135,23 @@ class PowerCut(fuse.Operations):
         for path in [p for p in self._images if p == old or p.startswith(old + "/")]:
             self._images[new + path[len(old) :]] = self._images.pop(path)
 
-        def undo() -> None:
-            os.rename(after, before)
+        # The new name and the end of the old one are kept by their own directories' syncs.
+        limbo = f"{self._attic}/renamed-{self._removed}"
+
+        def lose_new() -> None:
+            os.rename(after, limbo)
             if kept:
                 os.rename(kept, after)
 
-        self._owe(new, undo, lambda: os.unlink(kept) if kept else None)
+        def restore_old() -> None:
+            if os.path.exists(limbo):
+                os.rename(limbo, before)
+            elif os.path.isfile(after):
+                os.link(after, before)
+
+        self._removed += 1
+        self._owe(old, restore_old)
+        self._owe(new, lose_new, lambda: os.unlink(kept) if kept else None)
         return 0
 
     def link(self, target: str, source: str) -> int:

@@ -124,7 +124,7 @@ def shelf(disk: Path, tmp_path: Path) -> Iterator[tuple[ServerProcess, Shelf]]:
 
 def test_full_of_our_own_objects(shelf: tuple[ServerProcess, Shelf]):
     """Deleting makes room again, without a restart, for large objects and small."""
-    server, objects = shelf
+    _, objects = shelf
     for number in range(10):
         assert objects.put(number, 1000).status == 200
     objects.fill(100, MIB)
@@ -151,7 +151,7 @@ def test_full_of_small_objects(shelf: tuple[ServerProcess, Shelf]):
 
 def test_filled_by_others(shelf: tuple[ServerProcess, Shelf], disk: Path):
     """Not a byte is left: every write says so, every read works, and it passes with the cause."""
-    server, objects = shelf
+    _, objects = shelf
     for number, size in enumerate([0, 10, 3000, 40_000, 300_000, MIB]):
         assert objects.put(number, size).status == 200
     begun = objects.client.request("POST", f"{BUCKET}/multi?uploads")

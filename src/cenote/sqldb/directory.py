@@ -131,8 +131,11 @@ class Directory:
     # Opening.
 
     def _make_root(self) -> None:
+        missing = [path for path in (self.root, *self.root.parents) if not path.exists()]
         try:
-            self.root.mkdir(parents=True, exist_ok=True)
+            for path in reversed(missing):
+                path.mkdir(exist_ok=True)
+                sync_folder(path.parent)  # else all of it may be gone with the power
         except OSError as error:
             raise translate(error, f"making directory {self.root}") from error
 
