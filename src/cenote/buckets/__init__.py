@@ -1,6 +1,7 @@
 """S3's meaning without HTTP: what a bucket's operations do, decided inside one change."""
 
 from cenote.buckets import (
+    changes,
     conditions,
     copying,
     intake,
@@ -68,6 +69,7 @@ __all__ = [
     "Store",
     "UploadPage",
     "WriteResult",
+    "changes",
     "conditions",
     "copying",
     "intake",

@@ -6,7 +6,8 @@ must move bytes (`copying`).
 
 Each function checks what it can without the index and raises at once; what it returns is the
 change, to be given to `Index.commit` or `Index.submit`, which decides against the current record
-and then writes. Whoever staged bytes discards them when either raises.
+and then writes. Whoever staged bytes discards them when either raises. Changes are values and not
+closures, so that one process can hand them to another: see `changes`.
 
 Invariants:
 1. A key's modified time never goes back, whatever the clock does and whoever commits first.
@@ -22,6 +23,7 @@ from collections.abc import Sequence
 from typing import Final
 
 import msgspec
+from msgspec import Struct
 
 from cenote.buckets import integrity
 from cenote.buckets.conditions import (
@@ -62,6 +64,12 @@ from cenote.ports import (
 
 __all__ = [
     "DELETE_KEYS_MAX",
+    "CopyAcrossChange",
+    "CopyChange",
+    "DeleteChange",
+    "DeleteManyChange",
+    "PutChange",
+    "TagsChange",
     "check_copy",
     "copy_across",
     "copy_within",
@@ -124,28 +132,38 @@ def put(request: PutObject, staged: StagedBody, now_ms: int) -> Change[WriteResu
         check_form(conditions)
     algorithm = integrity.verify(staged, request.claims)
     checksum = integrity.full_object(algorithm, staged.checksums[algorithm])
-    etag = staged.md5.hex()
+    return PutChange(request, content, checksum, staged, now_ms)
 
-    def change(txn: IndexTxn) -> WriteResult:
+
+class PutChange(Struct, frozen=True, array_like=True, tag="put"):
+    """The change of `put`."""
+
+    request: PutObject
+    content: Content
+    checksum: Checksum
+    staged: StagedBody
+    now_ms: int
+
+    def __call__(self, txn: IndexTxn) -> WriteResult:
+        request, staged = self.request, self.staged
         current = txn.object(request.key)
+        conditions = request.conditions
         if conditions is not NO_CONDITIONS:
             check_write(conditions, request.key, current)
         record = ObjectRecord(
             key=request.key,
             size=staged.size,
-            etag=etag,
-            modified_ms=written_ms(now_ms, current),
+            etag=staged.md5.hex(),
+            modified_ms=written_ms(self.now_ms, current),
             body=txn.add_body(staged),
             storage_class=request.storage_class,
-            content=content,
+            content=self.content,
             metadata=request.metadata,
             tags=request.tags,
-            checksum=checksum,
+            checksum=self.checksum,
         )
         txn.put_object(record)
         return result_of(record)
-
-    return change
 
 
 def copy_within(
@@ -165,24 +183,34 @@ def copy_within(
     (kind="source_changed") if the source's body is no longer `of_body`: read it again.
     """
     check_copy(request)
+    return CopyChange(request, now_ms, checksum, of_body)
 
-    def change(txn: IndexTxn) -> WriteResult:
+
+class CopyChange(Struct, frozen=True, array_like=True, tag="copy"):
+    """The change of `copy_within`."""
+
+    request: CopyObject
+    now_ms: int
+    checksum: Checksum | None
+    of_body: int | None
+
+    def __call__(self, txn: IndexTxn) -> WriteResult:
+        request = self.request
         source = require(txn, request.source_key)
         check_source(request.source_conditions, source)
         check_readable(source)
         if request.key == request.source_key:
             _check_self_copy(request)
-        if of_body is not None and source.body != of_body:
+        if self.of_body is not None and source.body != self.of_body:
             raise ConflictError("the source was written meanwhile", kind="source_changed")
-        if checksum is None and needs_checksum(request, source):
+        if self.checksum is None and needs_checksum(request, source):
             raise ConflictError("the source has another checksum", kind="source_changed")
         current = txn.object(request.key)
         check_write(request.conditions, request.key, current)
-        record = _copied(request, source, written_ms(now_ms, current), source.body, checksum)
+        modified_ms = written_ms(self.now_ms, current)
+        record = _copied(request, source, modified_ms, source.body, self.checksum)
         txn.put_object(record)
         return result_of(record)
-
-    return change
 
 
 def copy_across(
@@ -202,18 +230,30 @@ def copy_across(
     if needs_checksum(request, source):
         algorithm = request.checksum_algorithm or integrity.ALGORITHM_DEFAULT
         checksum = integrity.full_object(algorithm, staged.checksums[algorithm])
+    return CopyAcrossChange(request, source, tuple(marks), checksum, staged, now_ms)
 
-    def change(txn: IndexTxn) -> WriteResult:
+
+class CopyAcrossChange(Struct, frozen=True, array_like=True, tag="copy-across"):
+    """The change of `copy_across`."""
+
+    request: CopyObject
+    source: ObjectRecord
+    marks: tuple[PartMark, ...]
+    checksum: Checksum | None
+    staged: StagedBody
+    now_ms: int
+
+    def __call__(self, txn: IndexTxn) -> WriteResult:
+        request = self.request
         current = txn.object(request.key)
         check_write(request.conditions, request.key, current)
-        body = txn.add_body(staged)
-        if marks:
-            body = txn.join_bodies([body], marks)
-        record = _copied(request, source, written_ms(now_ms, current), body, checksum)
+        body = txn.add_body(self.staged)
+        if self.marks:
+            body = txn.join_bodies([body], self.marks)
+        modified_ms = written_ms(self.now_ms, current)
+        record = _copied(request, self.source, modified_ms, body, self.checksum)
         txn.put_object(record)
         return result_of(record)
-
-    return change
 
 
 def needs_checksum(request: CopyObject, source: ObjectRecord) -> bool:
@@ -300,15 +340,21 @@ def delete(key: str, conditions: Conditions = NO_CONDITIONS) -> Change[DeleteOut
         raise UnsupportedError(
             "a delete takes no If-None-Match", kind="not_implemented", header="If-None-Match"
         )
+    return DeleteChange(key, conditions)
 
-    def change(txn: IndexTxn) -> DeleteOutcome:
-        current = txn.object(key)
-        check_write(conditions, key, current)
+
+class DeleteChange(Struct, frozen=True, array_like=True, tag="delete"):
+    """The change of `delete`."""
+
+    key: str
+    conditions: Conditions
+
+    def __call__(self, txn: IndexTxn) -> DeleteOutcome:
+        current = txn.object(self.key)
+        check_write(self.conditions, self.key, current)
         if current is not None:
-            txn.delete_object(key)
-        return DeleteOutcome(key, existed=current is not None)
-
-    return change
+            txn.delete_object(self.key)
+        return DeleteOutcome(self.key, existed=current is not None)
 
 
 def delete_many(keys: Sequence[DeleteKey]) -> Change[list[DeleteOutcome]]:
@@ -321,10 +367,17 @@ def delete_many(keys: Sequence[DeleteKey]) -> Change[list[DeleteOutcome]]:
         raise InvalidError(
             f"one call deletes at most {DELETE_KEYS_MAX} keys", kind="invalid_request"
         )
+    return DeleteManyChange(tuple(keys))
 
-    def change(txn: IndexTxn) -> list[DeleteOutcome]:
+
+class DeleteManyChange(Struct, frozen=True, array_like=True, tag="delete-many"):
+    """The change of `delete_many`."""
+
+    keys: tuple[DeleteKey, ...]
+
+    def __call__(self, txn: IndexTxn) -> list[DeleteOutcome]:
         outcomes = []
-        for item in keys:
+        for item in self.keys:
             try:
                 outcomes.append(delete(item.key, Conditions(if_match=item.etag))(txn))
             except Error as error:
@@ -334,8 +387,6 @@ def delete_many(keys: Sequence[DeleteKey]) -> Change[list[DeleteOutcome]]:
                     DeleteOutcome(item.key, error_kind=error.kind, error_message=error.message)
                 )
         return outcomes
-
-    return change
 
 
 # What makes one key of a batch fail alone; anything else fails the change.
@@ -355,13 +406,19 @@ def put_tags(key: str, tags: tuple[tuple[str, str], ...]) -> Change[None]:
     Raises InvalidError(kind="invalid_tag"); in the change NotFoundError(kind="no_such_key").
     """
     check_tags(tags)
+    return TagsChange(key, tags)
 
-    def change(txn: IndexTxn) -> None:
-        record = require(txn, key)
-        if record.tags != tags:
-            txn.put_object(msgspec.structs.replace(record, tags=tags))
 
-    return change
+class TagsChange(Struct, frozen=True, array_like=True, tag="tags"):
+    """The change of `put_tags`."""
+
+    key: str
+    tags: tuple[tuple[str, str], ...]
+
+    def __call__(self, txn: IndexTxn) -> None:
+        record = require(txn, self.key)
+        if record.tags != self.tags:
+            txn.put_object(msgspec.structs.replace(record, tags=self.tags))
 
 
 def delete_tags(key: str) -> Change[None]:

@@ -55,10 +55,11 @@ from cenote.buckets.model import (
     WriteResult,
 )
 from cenote.buckets.reading import ObjectReader
-from cenote.errors import DeniedError, NotFoundError
+from cenote.errors import DeniedError, NotFoundError, UnsupportedError
 from cenote.ports import (
     Bucket,
     BucketRecord,
+    Buckets,
     Change,
     Content,
     ObjectRecord,
@@ -81,6 +82,7 @@ class Store:
     The directory is made if it is missing, unless `create` says not to. `read_only` opens without
     writing a byte, also beside a server that writes; every change then raises
     DeniedError(kind="read_only"). Other `options` are those of `sqldb.Directory`.
+    With `buckets`, a directory somebody else opened, nothing is opened here; upkeep is theirs.
     Raises NotFoundError(kind="no_such_directory"); ConflictError(kind="directory_locked") if
     another process has the directory open for writing.
     """
@@ -93,18 +95,24 @@ class Store:
         create: bool = True,
         clock: Clock | None = None,
         rand: Rand | None = None,
+        buckets: Buckets | None = None,
         **options: Any,
     ) -> None:
         self.clock: Final = clock or SystemClock()
         self.rand: Final = rand or SystemRand()
         self.read_only: Final = read_only
-        self._directory = Directory(
-            root,
-            read_only=read_only,
-            create=create and not read_only,
-            rand=self.rand,
-            **options,
-        )
+        self._own: Directory | None = None
+        self._directory: Buckets
+        if buckets is not None:
+            self._directory = buckets
+        else:
+            self._directory = self._own = Directory(
+                root,
+                read_only=read_only,
+                create=create and not read_only,
+                rand=self.rand,
+                **options,
+            )
 
     def close(self) -> None:
         """Finish what is under way and close every file. Harmless when repeated."""
@@ -140,8 +148,13 @@ class Store:
 
     @property
     def directory(self) -> Directory:
-        """The directory beneath, for what drives it: an event loop, a server's upkeep."""
-        return self._directory
+        """The directory beneath, for what drives it: an event loop, a server's upkeep.
+
+        Raises UnsupportedError when another process has it.
+        """
+        if self._own is None:
+            raise UnsupportedError("the directory is in the hands of another process")
+        return self._own
 
     def create_bucket(
         self,
@@ -172,8 +185,8 @@ class Store:
 
         Raises ConflictError(kind="bucket_not_empty"); NotFoundError(kind="no_such_bucket").
         """
-        self._commit(self.bucket(name), tables.close_if_empty(name))
-        self._directory.drop(name)
+        self._check_writable()
+        self._directory.delete(name, tables.close_if_empty(name))
 
     def list_buckets(
         self,
@@ -423,14 +436,14 @@ class Store:
         """
         return [
             finding
-            for name in self._directory.names()
-            for finding in self._directory.open(name).check(deep=deep)
+            for name in self.directory.names()
+            for finding in self.directory.open(name).check(deep=deep)
         ]
 
     def maintain(self) -> None:
         """Give freed space back to the disk and tidy logs, in bounded steps."""
         self._check_writable()
-        self._directory.maintain()
+        self.directory.maintain()
 
     def _check_writable(self) -> None:
         if self.read_only:

@@ -14,6 +14,8 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from msgspec import Struct
+
 from cenote.buckets.model import BucketPage
 from cenote.buckets.names import check_bucket_name
 from cenote.errors import ConflictError, InvalidError
@@ -21,6 +23,7 @@ from cenote.ports import BucketRecord, Change, IndexTxn
 
 __all__ = [
     "PAGE_MAX",
+    "CloseChange",
     "close_if_empty",
     "new_record",
     "page",
@@ -60,13 +63,20 @@ def close_if_empty(name: str) -> Change[None]:
 
     Raises, in the change, ConflictError(kind="bucket_not_empty").
     """
+    return CloseChange(name)
 
-    def change(txn: IndexTxn) -> None:
+
+class CloseChange(Struct, frozen=True, array_like=True, tag="close"):
+    """The change of `close_if_empty`."""
+
+    name: str
+
+    def __call__(self, txn: IndexTxn) -> None:
         if not txn.is_empty():
-            raise ConflictError("the bucket is not empty", kind="bucket_not_empty", bucket=name)
+            raise ConflictError(
+                "the bucket is not empty", kind="bucket_not_empty", bucket=self.name
+            )
         txn.close_bucket()
-
-    return change
 
 
 def page(

@@ -27,6 +27,7 @@ from collections.abc import Sequence
 from typing import Final
 
 import msgspec
+from msgspec import Struct
 
 from cenote.base import Rand
 from cenote.buckets import integrity
@@ -63,6 +64,11 @@ from cenote.ports import (
 )
 
 __all__ = [
+    "AbortChange",
+    "CompleteChange",
+    "CreateChange",
+    "PartChange",
+    "PartOfChange",
     "abort",
     "algorithm_of",
     "check_part_number",
@@ -110,12 +116,17 @@ def create(request: CreateUpload, upload_id: str, now_ms: int) -> Change[UploadR
             request.checksum_algorithm, request.checksum_type
         ),
     )
+    return CreateChange(record)
 
-    def change(txn: IndexTxn) -> UploadRecord:
-        txn.put_upload(record)
-        return record
 
-    return change
+class CreateChange(Struct, frozen=True, array_like=True, tag="create-upload"):
+    """The change of `create`."""
+
+    record: UploadRecord
+
+    def __call__(self, txn: IndexTxn) -> UploadRecord:
+        txn.put_upload(self.record)
+        return self.record
 
 
 def require(view: IndexView, key: str, upload_id: str) -> UploadRecord:
@@ -164,8 +175,19 @@ def put_part(request: PutPart, staged: StagedBody, now_ms: int) -> Change[PartRe
     check_part_number(request.number)
     check_size(staged.size)
     claimed = integrity.verify(staged, request.claims)
+    return PartChange(request, claimed, staged, now_ms)
 
-    def change(txn: IndexTxn) -> PartRecord:
+
+class PartChange(Struct, frozen=True, array_like=True, tag="part"):
+    """The change of `put_part`. `claimed` is the algorithm that was verified."""
+
+    request: PutPart
+    claimed: str
+    staged: StagedBody
+    now_ms: int
+
+    def __call__(self, txn: IndexTxn) -> PartRecord:
+        request, claimed, staged = self.request, self.claimed, self.staged
         upload = require(txn, request.key, request.upload_id)
         algorithm = algorithm_of(upload)
         if request.claims.checksums and upload.checksum_algorithm not in (None, claimed):
@@ -178,7 +200,7 @@ def put_part(request: PutPart, staged: StagedBody, now_ms: int) -> Change[PartRe
             number=request.number,
             size=staged.size,
             etag=staged.md5.hex(),
-            modified_ms=now_ms,
+            modified_ms=self.now_ms,
             body=txn.add_body(staged),
             checksum=integrity.full_object(algorithm, staged.checksums[algorithm]),
         )
@@ -188,8 +210,6 @@ def put_part(request: PutPart, staged: StagedBody, now_ms: int) -> Change[PartRe
         return msgspec.structs.replace(
             part, checksum=integrity.full_object(claimed, staged.checksums[claimed])
         )
-
-    return change
 
 
 def put_part_of(
@@ -202,24 +222,35 @@ def put_part_of(
     """
     check_part_number(number)
     check_size(of.size)
+    return PartOfChange(key, upload_id, number, source_key, of, now_ms)
 
-    def change(txn: IndexTxn) -> PartRecord | None:
-        require(txn, key, upload_id)
-        current = txn.object(source_key)
+
+class PartOfChange(Struct, frozen=True, array_like=True, tag="part-of"):
+    """The change of `put_part_of`."""
+
+    key: str
+    upload_id: str
+    number: int
+    source_key: str
+    of: ObjectRecord
+    now_ms: int
+
+    def __call__(self, txn: IndexTxn) -> PartRecord | None:
+        of = self.of
+        require(txn, self.key, self.upload_id)
+        current = txn.object(self.source_key)
         if current is None or (current.body, current.etag) != (of.body, of.etag):
             return None
         part = PartRecord(
-            number=number,
+            number=self.number,
             size=of.size,
             etag=of.etag,
-            modified_ms=now_ms,
+            modified_ms=self.now_ms,
             body=of.body,
             checksum=of.checksum,
         )
-        txn.put_part(upload_id, part)
+        txn.put_part(self.upload_id, part)
         return part
-
-    return change
 
 
 def complete(request: CompleteUpload, now_ms: int) -> Change[WriteResult]:
@@ -233,15 +264,24 @@ def complete(request: CompleteUpload, now_ms: int) -> Change[WriteResult]:
     """
     check_form(request.conditions)
     _check_order(request.parts)
+    return CompleteChange(request, now_ms)
 
-    def change(txn: IndexTxn) -> WriteResult:
+
+class CompleteChange(Struct, frozen=True, array_like=True, tag="complete"):
+    """The change of `complete`."""
+
+    request: CompleteUpload
+    now_ms: int
+
+    def __call__(self, txn: IndexTxn) -> WriteResult:
+        request = self.request
         upload = txn.upload(request.upload_id)
         current = txn.object(request.key)
         if upload is None and current is not None and _is_completed(request, current):
             return result_of(current)
         upload = require(txn, request.key, request.upload_id)
         chosen = _chosen(request, upload, txn.parts(request.upload_id, 0, None))
-        record = _object_of(request, upload, chosen, written_ms(now_ms, current))
+        record = _object_of(request, upload, chosen, written_ms(self.now_ms, current))
         check_write(request.conditions, request.key, current)
         if record.size:  # no bytes need no body, nor marks in it
             bodies = [part.body for part in chosen if part.size]
@@ -251,17 +291,21 @@ def complete(request: CompleteUpload, now_ms: int) -> Change[WriteResult]:
         txn.delete_upload(request.upload_id)
         return result_of(record)
 
-    return change
-
 
 def abort(key: str, upload_id: str) -> Change[None]:
     """End an upload and drop its parts. Raises NotFoundError(kind="no_such_upload")."""
+    return AbortChange(key, upload_id)
 
-    def change(txn: IndexTxn) -> None:
-        require(txn, key, upload_id)
-        txn.delete_upload(upload_id)
 
-    return change
+class AbortChange(Struct, frozen=True, array_like=True, tag="abort"):
+    """The change of `abort`."""
+
+    key: str
+    upload_id: str
+
+    def __call__(self, txn: IndexTxn) -> None:
+        require(txn, self.key, self.upload_id)
+        txn.delete_upload(self.upload_id)
 
 
 def parts(

@@ -1,7 +1,7 @@
 """What a bucket's backend implements: records, an index of them, and bodies of bytes."""
 
 from cenote.ports.bodies import Bodies, BodyLease, BodyWriter, FileSlice
-from cenote.ports.bucket import Bucket
+from cenote.ports.bucket import Bucket, Buckets
 from cenote.ports.index import Change, Index, IndexTxn, IndexView
 from cenote.ports.records import (
     EMPTY_BODY,
@@ -24,6 +24,7 @@ __all__ = [
     "BodyWriter",
     "Bucket",
     "BucketRecord",
+    "Buckets",
     "Change",
     "Checksum",
     "Content",

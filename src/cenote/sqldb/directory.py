@@ -41,7 +41,7 @@ from cenote.errors import (
     InvalidError,
     NotFoundError,
 )
-from cenote.ports import BucketRecord
+from cenote.ports import BucketRecord, Change
 from cenote.sqldb.bodies import INLINE_LIMIT
 from cenote.sqldb.bucketfile import BucketFile
 from cenote.sqldb.commit import Scheduler
@@ -321,6 +321,12 @@ class Directory:
             failpoint.hit("create.synced")
         finally:
             new.unlink(missing_ok=True)
+
+    def delete(self, name: str, decide: Change[None]) -> None:
+        """Remove a bucket and all its files, if `decide` lets it go. See `ports.Buckets`."""
+        self._require_writable()
+        self.open(name).index.commit(decide)
+        self.drop(name)
 
     def drop(self, name: str) -> None:
         """Remove a bucket and all its files.
