@@ -3,6 +3,21 @@
 from cenote.sqldb.bucketfile import BucketFile, SqliteIndex
 from cenote.sqldb.check import Finding
 from cenote.sqldb.directory import INLINE_MAX, Directory
+from cenote.sqldb.generations import Generations
+from cenote.sqldb.outpost import Outposts, Owner
 from cenote.sqldb.packfile import Frame, frames
+from cenote.sqldb.tenure import Tenure
 
-__all__ = ["INLINE_MAX", "BucketFile", "Directory", "Finding", "Frame", "SqliteIndex", "frames"]
+__all__ = [
+    "INLINE_MAX",
+    "BucketFile",
+    "Directory",
+    "Finding",
+    "Frame",
+    "Generations",
+    "Outposts",
+    "Owner",
+    "SqliteIndex",
+    "Tenure",
+    "frames",
+]

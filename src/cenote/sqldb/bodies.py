@@ -10,10 +10,10 @@ Invariants:
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Any, Final, Protocol
 
 import apsw
 
@@ -21,7 +21,6 @@ from cenote.ports import BodyLease, BodyWriter, Extent, ObjectRecord, StagedBody
 from cenote.sqldb.faults import translate
 from cenote.sqldb.leases import MemoryLease, RunsLease
 from cenote.sqldb.packs import Packs
-from cenote.sqldb.pins import Pins
 from cenote.sqldb.pool import Pool
 from cenote.sqldb.rows import valued_object_of
 from cenote.sqldb.runs import Run
@@ -36,11 +35,32 @@ INLINE_LIMIT: Final = 1_000_000_000 - 4096
 _KEPT_RUNS: Final = 65_536
 
 
+class LeasePins(Protocol):
+    """What leases need: `pins.Pins`, or `leasefile.ForeignPins` in a process that only reads."""
+
+    def enter(self) -> Any: ...
+
+    def narrow(self, pin: Any, owners: Iterable[int]) -> None: ...
+
+    def leave(self, pin: Any) -> None: ...
+
+    def moves(self, pin: Any) -> int: ...
+
+    def moved(self) -> None: ...
+
+
 class SqliteBodies:
-    """`Bodies` of one bucket file. Thread-safe."""
+    """`Bodies` of one bucket file. Thread-safe. Spool files are numbered from `spool_base` on."""
 
     def __init__(
-        self, pool: Pool, packs: Packs, pins: Pins, name: str, spool_folder: Path, inline_max: int
+        self,
+        pool: Pool,
+        packs: Packs,
+        pins: LeasePins,
+        name: str,
+        spool_folder: Path,
+        inline_max: int,
+        spool_base: int = 0,
     ) -> None:
         self._pool = pool
         self._packs = packs
@@ -49,7 +69,7 @@ class SqliteBodies:
         self._spool_folder = spool_folder
         self.inline_max = inline_max
         self._lock = threading.Lock()
-        self._spooled = 0
+        self._spooled = spool_base
         self._runs: dict[int, tuple[Run, ...]] = {}
         self._runs_kept = 0
         self._moves = 0
@@ -101,24 +121,30 @@ class SqliteBodies:
 
     def lease(self, key: str) -> tuple[ObjectRecord, BodyLease] | None:
         """Look up the object at `key` and hold its body. See `ports.Bodies`."""
-        pin = self._pins.enter()
+        pins = self._pins
         try:
-            found = self._look_up(key)
+            pin = pins.enter()
+        except OSError as error:
+            raise translate(error, f"reading bucket {self._name}") from error
+        try:
+            found = self._look_up(key, pins.moves(pin))
             if found is None:
-                self._pins.leave(pin)
+                pins.leave(pin)
                 return None
             record, runs = found
             if isinstance(runs, bytes):
-                self._pins.leave(pin)
+                pins.leave(pin)
                 return record, MemoryLease(runs)
-            self._pins.narrow(pin, {run.body for run in runs})
+            pins.narrow(pin, {run.body for run in runs})
+        except OSError as error:
+            pins.leave(pin)
+            raise translate(error, f"reading bucket {self._name}") from error
         except BaseException:
-            self._pins.leave(pin)
+            pins.leave(pin)
             raise
-        return record, RunsLease(runs, self._packs, self._pool, lambda: self._pins.leave(pin))
+        return record, RunsLease(runs, self._packs, self._pool, lambda: pins.leave(pin))
 
-    def _look_up(self, key: str) -> tuple[ObjectRecord, bytes | tuple[Run, ...]] | None:
-        moves = self._moves
+    def _look_up(self, key: str, moves: int) -> tuple[ObjectRecord, bytes | tuple[Run, ...]] | None:
         with self._pool.reading() as reader:
             try:
                 reader.execute("BEGIN")
@@ -128,7 +154,7 @@ class SqliteBodies:
                 record, value = valued_object_of(key, rows[0])
                 if value is not None:
                     return record, value
-                runs = self._runs.get(record.body)
+                runs = self._kept(record.body, moves)
                 if runs is None:
                     runs = View(reader.execute, self._name).runs(record.body)
                     self._keep(record.body, runs, moves)
@@ -138,6 +164,14 @@ class SqliteBodies:
             finally:
                 if reader.connection.in_transaction:
                     reader.execute("ROLLBACK")
+
+    def _kept(self, body: int, moves: int) -> tuple[Run, ...] | None:
+        with self._lock:
+            if moves != self._moves:
+                self._moves = moves
+                self._runs.clear()
+                self._runs_kept = 0
+            return self._runs.get(body)
 
     def _keep(self, body: int, runs: tuple[Run, ...], moves: int) -> None:
         """Remember a long layout: a ranged read of a body of 10,000 parts must not read it anew."""
@@ -153,7 +187,4 @@ class SqliteBodies:
 
     def forget_layouts(self) -> None:
         """Drop what is remembered of layouts: bytes were moved, and the move is committed."""
-        with self._lock:
-            self._moves += 1
-            self._runs.clear()
-            self._runs_kept = 0
+        self._pins.moved()

@@ -17,6 +17,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, NoReturn, TypeVar
 
@@ -28,6 +29,7 @@ from cenote.sqldb.bodies import SqliteBodies
 from cenote.sqldb.check import Finding, check_bucket
 from cenote.sqldb.commit import CommitQueue, Committed, Done, Scheduler
 from cenote.sqldb.faults import translate
+from cenote.sqldb.leasefile import LeaseFile
 from cenote.sqldb.packs import PACK_SIZE, Packs
 from cenote.sqldb.pins import Pins
 from cenote.sqldb.pool import Pool
@@ -39,7 +41,7 @@ from cenote.sqldb.schema import PAGE_SIZE
 from cenote.sqldb.syncers import Syncers
 from cenote.sqldb.view import OBJECT_VALUE, Snapshot
 
-__all__ = ["BucketFile", "SqliteIndex"]
+__all__ = ["BucketFile", "ReadingIndex", "SqliteIndex"]
 
 T = TypeVar("T")
 log = logging.getLogger("cenote.sqldb")
@@ -49,16 +51,14 @@ _VACUUM_STEP: Final = 512  # pages
 _VACUUM_FROM: Final = 128
 
 
-class SqliteIndex:
-    """`Index` of one bucket file. Thread-safe."""
+class ReadingIndex:
+    """The reading half of an `Index`. Thread-safe."""
 
-    __slots__ = ("_name", "_pool", "_queue", "_read_only")
+    __slots__ = ("_name", "_pool")
 
-    def __init__(self, pool: Pool, name: str, queue: CommitQueue, *, read_only: bool) -> None:
+    def __init__(self, pool: Pool, name: str) -> None:
         self._pool = pool
         self._name = name
-        self._queue = queue
-        self._read_only = read_only
 
     def read(self) -> Snapshot:
         """Open a consistent view. See `ports.Index`."""
@@ -77,6 +77,17 @@ class SqliteIndex:
         finally:
             self._pool.release(reader)
         return valued_object_of(key, rows[0]) if rows else None
+
+
+class SqliteIndex(ReadingIndex):
+    """`Index` of one bucket file. Thread-safe."""
+
+    __slots__ = ("_queue", "_read_only")
+
+    def __init__(self, pool: Pool, name: str, queue: CommitQueue, *, read_only: bool) -> None:
+        super().__init__(pool, name)
+        self._queue = queue
+        self._read_only = read_only
 
     def commit(self, change: Change[T]) -> T:
         """Run `change` and return its result once it is durable. See `ports.Index`."""
@@ -118,8 +129,13 @@ class BucketFile:
         reserve: Reserve | None = None,
         read_only: bool = False,
         pack_size: int = PACK_SIZE,
+        leases_folder: Path | None = None,
+        alone: bool = True,
     ) -> None:
         """Open the bucket file at `path` and, for writing, put right what a kill left.
+
+        With `leases_folder` other processes may be reading the bucket (`outpost`); `alone` says
+        that none does yet.
 
         `wants_tending` is called from any thread when `tend` has something to do; without it the
         log is copied back by the committing thread. `reserve` is the space kept back for
@@ -136,12 +152,15 @@ class BucketFile:
         self._freed = True
         self._tending = threading.Lock()
         self._changes_seen = -1
-        self._pool = Pool(path, read_only=read_only)
-        self._pins = Pins()
+        self._pool = Pool(path, read_only=read_only, keep_log=leases_folder is not None)
         if not read_only:
             self._pool.writer().close()  # migrates, and plays back the log
         with self._pool.reading() as reader:
             bucket_id, own_inline_max = reader.one("SELECT id, inline_max FROM bucket")
+        self._leases: LeaseFile | None = None
+        if leases_folder is not None:
+            self._leases = LeaseFile(leases_folder / bucket_id.hex())
+        self._pins = Pins(self._leases)
         self._packs = Packs(
             path.with_name(f"{self.name}.packs"),
             bucket_id,
@@ -172,7 +191,7 @@ class BucketFile:
         self._reclaim = Reclaim(self._pool, self._packs, self._pins, self.bodies, self._queue)
         if not read_only:
             try:
-                recover_packs(self._pool, self._packs)
+                recover_packs(self._pool, self._packs, alone=alone)
             except (OSError, apsw.Error) as error:
                 raise translate(error, f"recovering bucket {self.name}") from error
 
@@ -304,6 +323,11 @@ class BucketFile:
         self._queue.rest()
         self._pool.rest()
         self._packs.rest()
+        if self._leases is not None and self._tending.acquire(blocking=False):
+            try:
+                self._leases.rest()
+            finally:
+                self._tending.release()
 
     def close(self, *, dropped: bool = False) -> None:
         """Finish what is queued, then close. Open leases stay good until they are closed.
@@ -311,6 +335,14 @@ class BucketFile:
         `dropped`: the bucket was deleted; who still has the handle hears no_such_bucket.
         """
         self._queue.close()
+        if self._leases is not None:
+            with self._tending:
+                self._leases.remove()
+            self._pool.keep_log = dropped
+            if not dropped:
+                self._pool.rest()
+                with suppress(apsw.Error, Error):  # then the next opening does it
+                    self._pool.writer().close()  # the last one: it copies back and removes the log
         self._packs.close(dropped=dropped)
         self._pool.close(dropped=dropped)
 

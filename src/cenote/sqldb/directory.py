@@ -4,10 +4,10 @@ Owns: the lock that keeps a second writer out, making, opening and dropping buck
 awake, the threads they share.
 Does not own: what is in a bucket (`bucketfile`).
 
-`.cenote/lock` is locked (flock) as long as the directory is open for writing, and
+`.cenote/lock` is locked (`tenure`) as long as the directory is open for writing, and
 `.cenote/reserve` keeps space back for deleting on a full disk. Buckets are built in
-`.cenote/new/` and dropped by way of `.cenote/trash/`; both, and `.cenote/spool/`, are emptied at
-the next opening.
+`.cenote/new/` and dropped by way of `.cenote/trash/`; both, and `.cenote/spool/` and
+`.cenote/leases/`, are emptied at the next opening.
 
 Invariants:
 1. A bucket exists when its `.sqlite3` file stands in ROOT, whole: it is linked there only after
@@ -19,12 +19,13 @@ Invariants:
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import shutil
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -35,7 +36,6 @@ from cenote.base import Rand, SystemRand, failpoint
 from cenote.errors import (
     AlreadyExistsError,
     ClosedError,
-    ConflictError,
     DataError,
     DeniedError,
     InvalidError,
@@ -52,8 +52,9 @@ from cenote.sqldb.packs import PACK_SIZE
 from cenote.sqldb.reserve import Reserve
 from cenote.sqldb.schema import create_tables, header_verdict
 from cenote.sqldb.syncers import Syncers
+from cenote.sqldb.tenure import Tenure, make_root, take_lock
 
-__all__ = ["INLINE_MAX", "Directory"]
+__all__ = ["INLINE_MAX", "Directory", "is_bucket_name", "no_bucket", "scan"]
 
 INLINE_MAX: Final = 32 << 10
 AWAKE_MAX: Final = 64
@@ -86,12 +87,14 @@ class Directory:
         background: bool = True,
         rand: Rand | None = None,
         scheduler: Scheduler | None = None,
+        tenure: Tenure | None = None,
     ) -> None:
         """Open the directory at `root`, making it when `create` is set.
 
         `inline_max` bytes is what a body may have to be kept in the SQLite file, where a bucket
         does not say otherwise. `awake_max` buckets keep descriptors open. With `background` false
-        no thread tends the buckets: call `maintain`.
+        no thread tends the buckets: call `maintain`. With a `tenure` the lock is held already, and
+        other processes of the same family may read the buckets (`outpost`).
         Raises NotFoundError (kind "no_such_directory"), ConflictError (kind "directory_locked")
         when another process writes to it, DeniedError (kind "read_only"), UnavailableError.
         """
@@ -109,10 +112,11 @@ class Directory:
         self._syncers = Syncers()
         self._housekeeper = Housekeeper() if background and not read_only else None
         self._lock_fd = -1
+        self._tenure = tenure
         self._reserve: Reserve | None = None
         if not read_only:
             if create:
-                self._make_root()
+                make_root(self.root)
             self._prepare()
         elif not self.root.is_dir():
             raise NotFoundError(f"{self.root} is not a directory", kind="no_such_directory")
@@ -130,40 +134,18 @@ class Directory:
 
     # Opening.
 
-    def _make_root(self) -> None:
-        missing = [path for path in (self.root, *self.root.parents) if not path.exists()]
-        try:
-            for path in reversed(missing):
-                path.mkdir(exist_ok=True)
-                sync_folder(path.parent)  # else all of it may be gone with the power
-        except OSError as error:
-            raise translate(error, f"making directory {self.root}") from error
-
     def _prepare(self) -> None:
-        if not self.root.is_dir():
-            raise NotFoundError(f"{self.root} is not a directory", kind="no_such_directory")
+        tenure = self._tenure
+        if tenure is None:
+            self._lock_fd = take_lock(self.root)
         try:
-            self._own.mkdir(mode=0o700, exist_ok=True)
-            self._lock_fd = os.open(self._own / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
-        except PermissionError as error:
-            raise DeniedError(
-                f"{self.root} cannot be written to", kind="read_only", hint="open it read-only"
-            ) from error
-        except OSError as error:
-            raise translate(error, f"opening directory {self.root}") from error
-        try:
-            fcntl.flock(self._lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            os.close(self._lock_fd)
-            self._lock_fd = -1
-            raise ConflictError(
-                f"{self.root} is in use by another process",
-                kind="directory_locked",
-                hint="stop it, or open the directory read-only",
-            ) from error
-        try:
-            for name in ("new", "spool", "trash"):
+            for name in ("new", "trash"):
                 _empty(self._own / name)
+            if tenure is None or tenure.fresh:
+                for name in ("spool", "leases"):
+                    _empty(self._own / name)
+            else:
+                tenure.generations.settle()
         except OSError as error:
             self._unlock()
             raise translate(error, f"clearing {self._own}") from error
@@ -187,28 +169,11 @@ class Directory:
 
     def _scan(self) -> list[tuple[str, str | None]]:
         self._require_open()
-        found: list[tuple[str, str | None]] = []
-        try:
-            with os.scandir(self.root) as entries:
-                for entry in entries:
-                    if entry.name.endswith(_SUFFIX):
-                        note = self._verdict(entry)
-                        name = entry.name if note else entry.name.removesuffix(_SUFFIX)
-                        found.append((name, note))
-        except OSError as error:
-            raise translate(error, f"listing {self.root}") from error
-        return sorted(found, key=lambda item: item[0])
+        return scan(self.root, self._skip_open)
 
-    def _verdict(self, entry: os.DirEntry[str]) -> str | None:
-        if not _is_name(entry.name.removesuffix(_SUFFIX)):
-            return "not a bucket's name"
-        try:
-            if not entry.is_file(follow_symlinks=False):
-                return "not a plain file"
-            with open(entry.path, "rb") as file:  # noqa: PTH123 - it is a path already
-                return header_verdict(file.read(100))
-        except OSError as error:
-            return f"unreadable: {error.strerror}"
+    def _skip_open(self, name: str, look: Callable[[], str | None]) -> str | None:
+        with self._lock:
+            return None if name in self._open else look()
 
     def open(self, name: str) -> BucketFile:
         """Return the open bucket, opening it when needed. The handle stays good until dropped.
@@ -228,15 +193,15 @@ class Directory:
         try:
             self._open.move_to_end(name)
         except KeyError:
-            raise _no_bucket(name) from None
+            raise no_bucket(name) from None
         return bucket
 
     def _open_file(self, name: str) -> BucketFile:
-        if not _is_name(name):
-            raise _no_bucket(name)
+        if not is_bucket_name(name):
+            raise no_bucket(name)
         path = self.root / f"{name}{_SUFFIX}"
         if path.is_symlink() or not path.is_file():
-            raise _no_bucket(name)
+            raise no_bucket(name)
         with path.open("rb") as file:
             note = header_verdict(file.read(100))
         if note is not None:
@@ -251,6 +216,8 @@ class Directory:
             reserve=self._reserve,
             read_only=self.read_only,
             pack_size=self._pack_size,
+            leases_folder=self._own / "leases" if self._tenure is not None else None,
+            alone=self._tenure is None or self._tenure.fresh,
         )
 
     def _let_rest(self) -> None:
@@ -265,13 +232,19 @@ class Directory:
         Raises InvalidError (kind "invalid_bucket_name"), AlreadyExistsError (kind "bucket_exists"),
         DataError when foreign files stand in the way, DeniedError, UnavailableError.
         """
-        if not _is_name(record.name):
+        if not is_bucket_name(record.name):
             raise InvalidError(f"{record.name!r} is not a bucket name", kind="invalid_bucket_name")
         self._require_writable()
         target = self.root / f"{record.name}{_SUFFIX}"
         with self._lock:
             self._require_open()
-            if target.exists() or target.is_symlink():
+            if target.is_symlink() or (target.exists() and not _is_bucket(target)):
+                raise AlreadyExistsError(
+                    f"{target} is another program's file",
+                    kind="foreign_file",
+                    hint="move it away, or choose another name",
+                )
+            if target.exists():
                 raise AlreadyExistsError(
                     f"bucket {record.name} exists already", kind="bucket_exists"
                 )
@@ -344,6 +317,9 @@ class Directory:
             bucket.close(dropped=True)
             failpoint.hit("drop.closed")
             trash = self._own / "trash" / self._rand.bytes(8).hex()
+            generations = self._tenure.generations if self._tenure is not None else None
+            if generations is not None:
+                generations.begin(name)
             try:
                 trash.mkdir()
                 self._move_out(name, trash)
@@ -351,6 +327,9 @@ class Directory:
                 failpoint.hit("drop.synced")
             except OSError as error:
                 raise translate(error, f"dropping bucket {name}") from error
+            finally:
+                if generations is not None:
+                    generations.end(name)
         shutil.rmtree(trash, ignore_errors=True)
 
     def _move_out(self, name: str, trash: Path) -> None:
@@ -417,11 +396,53 @@ class Directory:
             raise DeniedError(f"{self.root} is open read-only", kind="read_only")
 
 
-def _is_name(name: str) -> bool:
+def scan(
+    root: Path, unless_open: Callable[[str, Callable[[], str | None]], str | None]
+) -> list[tuple[str, str | None]]:
+    """Return what may be buckets in `root`: names, and why one is not served, or None.
+
+    `unless_open(name, look)` returns what `look` does, or None without calling it when this process
+    has the bucket open: to close a file gives up all of the process's POSIX locks on it, SQLite's
+    too, and another program's SQLite may then take itself for the last user and remove the log.
+    Raises UnavailableError.
+    """
+    found: list[tuple[str, str | None]] = []
+    try:
+        with os.scandir(root) as entries:
+            for entry in entries:
+                if entry.name.endswith(_SUFFIX):
+                    name = entry.name.removesuffix(_SUFFIX)
+                    note = unless_open(name, partial(_verdict, entry))
+                    found.append((entry.name if note else name, note))
+    except OSError as error:
+        raise translate(error, f"listing {root}") from error
+    return sorted(found, key=lambda item: item[0])
+
+
+def _verdict(entry: os.DirEntry[str]) -> str | None:
+    if not is_bucket_name(entry.name.removesuffix(_SUFFIX)):
+        return "not a bucket's name"
+    try:
+        if not entry.is_file(follow_symlinks=False):
+            return "not a plain file"
+        with open(entry.path, "rb") as file:  # noqa: PTH123 - it is a path already
+            return header_verdict(file.read(100))
+    except OSError as error:
+        return f"unreadable: {error.strerror}"
+
+
+def is_bucket_name(name: str) -> bool:
+    """Tell whether a bucket's file may have this name."""
     return _NAME.fullmatch(name) is not None and ".." not in name
 
 
-def _no_bucket(name: str) -> NotFoundError:
+def _is_bucket(path: Path) -> bool:
+    with path.open("rb") as file:
+        return header_verdict(file.read(100)) is None
+
+
+def no_bucket(name: str) -> NotFoundError:
+    """Make the error of a bucket that is not there."""
     return NotFoundError(f"bucket {name} does not exist", kind="no_such_bucket", bucket=name)
 
 

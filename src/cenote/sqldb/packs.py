@@ -51,6 +51,7 @@ class Packs:
         self._lanes: list[PackFile | None] = [None] * LANES
         self._filled: list[PackFile] = []
         self._highest = max(self.numbers(), default=0)
+        self._idle_max = _IDLE_MAX
         self._closed = False
         self._dropped = False
 
@@ -120,13 +121,13 @@ class Packs:
         with self._lock:
             self._highest = max(self._highest, number)
 
-    def resume(self, number: int) -> None:
-        """Go on filling a pack an earlier process began, at its end."""
+    def resume(self, number: int, *, fill: bool = True) -> None:
+        """Go on filling a pack an earlier process began, at its end, or only see to its sealing."""
         pack = self.use(number)
         with self._lock:
             pack.uses -= 1
             free = [i for i in range(LANES) if self._lanes[i] is None]
-            if pack.end * 2 > self.pack_size or not free:
+            if not fill or pack.end * 2 > self.pack_size or not free:
                 pack.full = True
                 self._filled.append(pack)
             else:
@@ -176,8 +177,8 @@ class Packs:
             pack.uses -= 1
             if self._closed and not pack.uses and pack.fd >= 0:
                 pack.close()
-            elif len(self._files) > _IDLE_MAX:
-                self._close_idle(len(self._files) - _IDLE_MAX)
+            elif len(self._files) > self._idle_max:
+                self._close_idle(len(self._files) - self._idle_max)
 
     def _close_idle(self, count: int) -> None:
         # Called with the lock held. Lanes and packs to be sealed stay: they carry state.
@@ -242,6 +243,11 @@ class Packs:
             if pack is not None:
                 pack.close()
             self.path(number).unlink(missing_ok=True)
+
+    def retire(self) -> None:
+        """Close every descriptor as soon as nobody needs it; who still asks is served."""
+        self._idle_max = 0
+        self.rest()
 
     def rest(self) -> None:
         """Close the descriptors nobody needs."""

@@ -8,6 +8,8 @@ epoch. When it knows its body's owners it narrows to them. Space freed by a comm
 that commit; it may go once no lease with that epoch or an older one is still wide, and none holds
 its owner.
 
+Leases of other processes are asked for as well, when there may be any (`leasefile`).
+
 Invariants:
 1. A lease that entered after a stamp cannot see what was freed before the stamp.
 2. Body ids are never used again, so holding one names those bytes for ever.
@@ -18,6 +20,8 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Iterable
+
+from cenote.sqldb.leasefile import LeaseFile
 
 __all__ = ["Pin", "Pins"]
 
@@ -35,7 +39,9 @@ class Pin:
 class Pins:
     """All claims on one bucket's bytes. Thread-safe."""
 
-    def __init__(self) -> None:
+    def __init__(self, foreign: LeaseFile | None = None) -> None:
+        self._foreign = foreign
+        self._moves = 0
         self._lock = threading.Lock()
         self._epoch = 0
         self._wide: set[Pin] = set()
@@ -69,12 +75,27 @@ class Pins:
         """Return the epoch of a commit that has just freed something, and begin the next."""
         with self._lock:
             self._epoch += 1
-            return self._epoch - 1
+            epoch = self._epoch - 1
+        if self._foreign is not None:
+            self._foreign.advance()
+        return epoch
 
     def is_free(self, epoch: int, owner: int) -> bool:
         """Tell whether what `owner` owned may go, freed at `epoch`."""
         with self._lock:
-            return owner not in self._held and all(pin.epoch > epoch for pin in self._wide)
+            if owner in self._held or not all(pin.epoch > epoch for pin in self._wide):
+                return False
+        return self._foreign is None or self._foreign.is_free(owner)
+
+    def moves(self, pin: Pin) -> int:
+        """Return a number that is another one after bytes were moved."""
+        return self._moves
+
+    def moved(self) -> None:
+        """Note that bytes were moved, and that the move is committed."""
+        self._moves += 1
+        if self._foreign is not None:
+            self._foreign.moved()
 
     def count(self) -> int:
         """Return how many leases are open, roughly: wide ones and bodies held."""

@@ -6,7 +6,9 @@ Does not own: who may write when (`commit`), or the statements.
 Invariants:
 1. A connection is used by one thread at a time; which thread does not matter.
 2. Readers cannot write (`query_only`), writers commit with `synchronous=FULL`.
-3. `rest` closes what is idle; the next use opens it again. So thousands of buckets need few files.
+3. With `keep_log` no connection's end copies the log back or removes it: other processes use it,
+   and SQLite would remove it by name, though another bucket may have the name by then.
+4. `rest` closes what is idle; the next use opens it again. So thousands of buckets need few files.
 
 Why a stack and not one connection a thread: the number open follows what is really concurrent, and
 the one used last has the warmest cache.
@@ -53,10 +55,12 @@ class Reader:
 class Pool:
     """The connections to the file at `path`. Thread-safe."""
 
-    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+    def __init__(self, path: Path, *, read_only: bool = False, keep_log: bool = False) -> None:
         self.path = path
         self.read_only = read_only
+        self.keep_log = keep_log
         self._idle: list[Reader] = []
+        self._idle_max = IDLE_MAX
         self._closed = False
         self._dropped = False
 
@@ -72,7 +76,9 @@ class Pool:
 
     def release(self, reader: Reader) -> None:
         """Give a reader back, outside any transaction."""
-        if self._closed or len(self._idle) >= IDLE_MAX:
+        if self._closed or len(self._idle) >= self._idle_max:
+            if self._dropped:
+                reader.connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
             reader.connection.close()
         else:
             self._idle.append(reader)
@@ -95,6 +101,11 @@ class Pool:
         connection.pragma("wal_autocheckpoint", 0)
         connection.pragma("foreign_keys", 0)
         return connection
+
+    def retire(self) -> None:
+        """Close every reader as soon as it is idle, from now on; who still asks is served."""
+        self._idle_max = 0
+        self.rest()
 
     def rest(self) -> None:
         """Close every idle reader."""
@@ -140,7 +151,10 @@ class Pool:
         if mode == apsw.SQLITE_OPEN_READONLY and self._is_still():
             name += "?immutable=1"
         try:
-            return apsw.Connection(name, flags=flags, statementcachesize=128)
+            connection = apsw.Connection(name, flags=flags, statementcachesize=128)
+            if self.keep_log:
+                connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+            return connection
         except apsw.CantOpenError as error:
             if not self.path.exists():
                 raise NotFoundError(

@@ -24,9 +24,11 @@ __all__ = ["recover_packs"]
 failpoint.register("recover.orphan", "recover.punch")
 
 
-def recover_packs(pool: Pool, packs: Packs) -> int:
+def recover_packs(pool: Pool, packs: Packs, *, alone: bool = True) -> int:
     """Give back what an earlier process left unfinished; return how many bytes that was.
 
+    Without `alone` there are processes that an earlier writer gave regions to, and leases it
+    granted: such a pack takes no more bodies, and what is owed stays until no lease is in the way.
     Requires: nobody else has the bucket open for writing. Raises OSError, apsw.Error.
     Cost: one look at each pack file's name, and the extents of the few unsealed packs.
     """
@@ -53,6 +55,10 @@ def recover_packs(pool: Pool, packs: Packs) -> int:
                 taken: list[Any] = reader.execute(
                     "SELECT offset, size FROM extent WHERE pack=? ORDER BY offset", (number,)
                 ).fetchall()
+                if not alone:
+                    taken += reader.execute(
+                        "SELECT offset, size FROM freed WHERE pack=?", (number,)
+                    ).fetchall()
                 given += packs.punch_between(number, taken)
-                packs.resume(number)
+                packs.resume(number, fill=alone)
     return given
