@@ -22,7 +22,7 @@ MEMORY_GROWTH_MAX = 64 << 20
 _numbers = itertools.count()
 
 
-@dataclass
+@dataclass(repr=False)
 class Lab:
     """A bucket with one object in it, and the means to attack them."""
 

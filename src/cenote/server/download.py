@@ -30,42 +30,51 @@ if TYPE_CHECKING:
 
     from cenote.server.http import Connection
 
-__all__ = ["send_body"]
+__all__ = ["Sender", "body_sender"]
 
 _STEP = 16 << 20  # bytes sent before another client's turn
 _PIECE = 256 << 10
 _PATIENCE_MS = 20  # how long a thread waits for a full socket before it lets go
 
 
-def send_body(
+def body_sender(
     exchange: Exchange,
     workers: Workers,
     head: bytes,
     lease: BodyLease,
     span: tuple[int, int],
     ended: Callable[[BaseException | None], None],
-) -> None:
-    """Send `head` and the body's bytes span[0] <= i < span[1]; then close the lease.
+) -> Sender:
+    """Return what sends `head` and the body's bytes span[0] <= i < span[1]; then closes the lease.
 
     `ended(None)` is called when all is handed to the kernel, `ended(error)` when the body could
     not be read or the client left (ConnectionError).
+    Raises what opening the body's files raises: then nothing was sent, and the lease is closed.
     """
     connection = exchange.connection
-    slices = list(lease.slices(*span))
-    plain = not connection.secure and connection.transport.get_write_buffer_size() == 0
-    files = all(isinstance(piece, FileSlice) for piece in slices)
-    sender: _Sender
-    if plain and files:
-        runs = [piece for piece in slices if isinstance(piece, FileSlice)]
-        sender = _FileSender(connection, workers, lease, ended, head, runs)
-    else:
-        connection.transport.write(head)
-        sender = _PieceSender(connection, workers, lease, ended, lease.chunks(*span, _PIECE))
-    connection.stream = sender
-    sender.go_on()
+    try:
+        plain = not connection.secure and connection.transport.get_write_buffer_size() == 0
+        runs = _file_runs(lease, span) if plain else None
+        if runs is not None:
+            return _FileSender(connection, workers, lease, ended, head, runs)
+        pieces = lease.chunks(*span, _PIECE)
+    except BaseException:
+        lease.close()
+        raise
+    return _PieceSender(connection, workers, lease, ended, head, pieces)
 
 
-class _Sender:
+def _file_runs(lease: BodyLease, span: tuple[int, int]) -> list[FileSlice] | None:
+    """Return where all of the bytes are in files, or None when some are not."""
+    runs: list[FileSlice] = []
+    for piece in lease.slices(*span):
+        if not isinstance(piece, FileSlice):
+            return None
+        runs.append(piece)
+    return runs
+
+
+class Sender:
     """What both ways share: one step at a time on a thread, then back on the loop."""
 
     def __init__(
@@ -81,6 +90,11 @@ class _Sender:
         self._ended: Callable[[BaseException | None], None] | None = ended
         self._working = False
         self._cancelled = False
+
+    def start(self) -> None:
+        """Begin to send."""
+        self._connection.stream = self
+        self.go_on()
 
     def go_on(self) -> None:
         self._working = True
@@ -124,7 +138,7 @@ class _Sender:
         raise NotImplementedError
 
 
-class _FileSender(_Sender):
+class _FileSender(Sender):
     """sendfile on a duplicate of the socket."""
 
     def __init__(
@@ -202,7 +216,7 @@ class _FileSender(_Sender):
         super()._close(error)
 
 
-class _PieceSender(_Sender):
+class _PieceSender(Sender):
     """Pieces read on a thread and written through the transport."""
 
     def __init__(
@@ -211,10 +225,16 @@ class _PieceSender(_Sender):
         workers: Workers,
         lease: BodyLease,
         ended: Callable[[BaseException | None], None],
+        head: bytes,
         pieces: Iterator[bytes],
     ) -> None:
         super().__init__(connection, workers, lease, ended)
+        self._head = head
         self._pieces = pieces
+
+    def start(self) -> None:
+        self._connection.transport.write(self._head)
+        super().start()
 
     def _step(self) -> object:
         return next(self._pieces, None)

@@ -63,6 +63,7 @@ FAULTS: dict[str, Fault] = {
             ("PartNumber", "part_number"),
         ),
     ),
+    "foreign_file": Fault("BucketAlreadyExists", extra=(("BucketName", "bucket"),)),
     "incomplete_body": Fault("IncompleteBody"),
     "invalid_argument": Fault(
         "InvalidArgument",

@@ -37,7 +37,7 @@ from cenote.server.accesslog import AccessEntry, AccessLog, shown_target
 from cenote.server.body import Gather
 from cenote.server.call import PENDING, Answer, Call, Leased, Written
 from cenote.server.claims import whole_body
-from cenote.server.download import send_body
+from cenote.server.download import body_sender
 from cenote.server.exchange import Exchange
 from cenote.server.faults import s3_error_of
 from cenote.server.handlers import HANDLERS, RECEIVERS
@@ -289,10 +289,6 @@ class Pipeline:
             body.lease.close()
             exchange.reply(status, b"")
             return
-        exchange.answered = True
-        exchange.status = status
-        exchange.bytes_out = body.end - body.start
-        head = exchange.connection.head(exchange, status, headers)
 
         def ended(error: BaseException | None) -> None:
             if error is not None and not isinstance(error, ConnectionError):
@@ -301,7 +297,14 @@ class Pipeline:
                 )
             exchange.connection.answered(exchange)
 
-        send_body(exchange, self.workers, head, body.lease, (body.start, body.end), ended)
+        head = exchange.connection.head(exchange, status, headers)
+        span = (body.start, body.end)
+        # What it raises is answered like any other fault: so it comes before "answered".
+        sender = body_sender(exchange, self.workers, head, body.lease, span, ended)
+        exchange.answered = True
+        exchange.status = status
+        exchange.bytes_out = body.end - body.start
+        sender.start()
 
     def _refuse(self, call: Call, error: S3Error) -> None:
         exchange = call.exchange

@@ -75,9 +75,9 @@ def create_bucket(call: Call) -> object:
     def job() -> BucketRecord | None:
         try:
             return store.create_bucket(asked.bucket, region=region)
-        except AlreadyExistsError:
+        except AlreadyExistsError as error:
             # us-east-1 answers 200 to its bucket's owner; the other regions refuse.
-            if (region or home) == REGION_DEFAULT:
+            if error.kind == "bucket_exists" and (region or home) == REGION_DEFAULT:
                 return None
             raise
 
