@@ -44,6 +44,23 @@ QUERY_NAMES: Final = (
 
 _EXPECTED: Final = '"<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/aws4_request"'
 _CACHED_MAX: Final = 1024  # characters of a header worth remembering
+# What clients send beside what they sign; the hash of the body stands in the signature by itself.
+_NEED_NO_SIGNATURE: Final = frozenset(
+    {
+        "accept",
+        "accept-encoding",
+        "amz-sdk-invocation-id",
+        "amz-sdk-request",
+        "authorization",
+        "connection",
+        "content-length",
+        "content-type",
+        "expect",
+        "range",
+        "user-agent",
+        "x-amz-content-sha256",
+    }
+)
 _is_date = re.compile(r"[0-9]{8}", re.ASCII).fullmatch
 _is_word = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII).fullmatch
 _are_names = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+(?:;[!#$%&'*+.^_`|~0-9A-Za-z-]+)*").fullmatch
@@ -54,6 +71,7 @@ class Credential(Struct, frozen=True):
     """Who signed, for what scope, over which headers.
 
     `scope`: date/region/service/aws4_request. `signed_names`: the list as it was sent, lower case.
+    `covered`: headers among which no unsigned one can matter; empty when "host" was not signed.
     """
 
     access_key: str
@@ -63,13 +81,13 @@ class Credential(Struct, frozen=True):
     signed_names: str
     names: tuple[str, ...]
     name_set: frozenset[str]
+    covered: frozenset[str]
 
 
 class Presigned(Struct, frozen=True):
     """A presigned URL's claims. `timestamp`: yyyymmddThhmmssZ; `expires_s`: seconds after it."""
 
     credential: Credential
-    signature: str
     timestamp: str
     expires_s: int
 
@@ -109,8 +127,10 @@ def _credential(text: str, names: str, region: str | None, service: str) -> Cred
     if not _are_names(names):
         raise _Malformed("SignedHeaders is mal-formed.")
     split = tuple(names.split(";"))
+    name_set = frozenset(split)
     scope = f"{date}/{claimed_region}/{service}/aws4_request"
-    return Credential(access_key, date, claimed_region, scope, names, split, frozenset(split))
+    covered = name_set | _NEED_NO_SIGNATURE if "host" in name_set else frozenset()
+    return Credential(access_key, date, claimed_region, scope, names, split, name_set, covered)
 
 
 def _header_fields(text: str) -> dict[str, str]:
@@ -183,7 +203,7 @@ _query_credential = lru_cache(maxsize=256)(_credential)
 
 
 def read_presigned(params: Mapping[str, str], region: str | None, service: str) -> Presigned:
-    """Return the claims of a presigned URL.
+    """Return the claims of a presigned URL, which its X-Amz-Signature is to prove.
 
     Raises S3Error: AuthorizationQueryParametersError (with Region, when that is what is wrong).
     """
@@ -208,7 +228,7 @@ def read_presigned(params: Mapping[str, str], region: str | None, service: str) 
         raise _query_error(
             f"Error parsing the X-Amz-Credential parameter; {error.what}", **error.extra
         ) from None
-    return Presigned(credential, signature, timestamp, expires_s)
+    return Presigned(credential, timestamp, expires_s)
 
 
 def _expires_s(text: str) -> int:

@@ -6,18 +6,33 @@ Does not own: which names an operation takes (`ops`), the signature (`sigv4`).
 Invariants:
 1. Decoded exactly once; "+" is a space here, unlike in a path.
 2. A name that comes twice is refused: two readers could otherwise believe two values.
+3. What is remembered of a query is a function of its bytes alone.
+
+Why remember: URLs presigned within one second by one key differ in their path and signature only,
+and a signature stands last in most of them. What is before it is read once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
+from typing import Final
 
 from cenote.s3.codes import S3Error
 from cenote.s3.uri import percent_decode
 
-__all__ = ["PARAMETERS_MAX", "SIGNATURE_PARAMETERS", "decode_query", "read_query"]
+__all__ = [
+    "PARAMETERS_MAX",
+    "SIGNATURE_PARAMETERS",
+    "decode_query",
+    "read_query",
+    "split_signature",
+]
 
 PARAMETERS_MAX = 200
+_SIGNATURE: Final = "X-Amz-Signature"
+_LAST: Final = b"&X-Amz-Signature="
+_REMEMBERED_MAX: Final = 1024  # bytes of a query worth remembering
 
 # Signature version 4 in the query, and version 2, which `sigv4` refuses by name.
 SIGNATURE_PARAMETERS = frozenset(
@@ -68,6 +83,38 @@ def read_query(raw: bytes) -> dict[str, str]:
     """
     if not raw:
         return {}
+    before, signature = split_signature(raw)
+    if signature:
+        params = _remembered(before)
+        if params is not None:
+            return {**params, _SIGNATURE: signature}
+    return _read(raw)
+
+
+def split_signature(raw: bytes) -> tuple[bytes, str]:
+    """Return what stands before a signature that stands last and needs no decoding, and it.
+
+    Without one that is so, or when what stands before it is too long to remember: (raw, "").
+    """
+    before, found, signature = raw.rpartition(_LAST)
+    if found and len(before) <= _REMEMBERED_MAX and signature.isalnum():
+        return before, signature.decode("ascii")
+    return raw, ""
+
+
+@lru_cache(maxsize=256)
+def _remembered(before: bytes) -> dict[str, str] | None:
+    """Read what stands before a signature; None when the whole must be read to say what it is."""
+    if before.count(b"&") + 1 >= PARAMETERS_MAX:
+        return None
+    try:
+        params = _read(before)
+    except S3Error:
+        return None
+    return None if _SIGNATURE in params else params
+
+
+def _read(raw: bytes) -> dict[str, str]:
     if raw.count(b"&") >= PARAMETERS_MAX:
         raise S3Error("InvalidRequest", f"More than {PARAMETERS_MAX} query parameters")
     params: dict[str, str] = {}

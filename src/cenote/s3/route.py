@@ -30,6 +30,7 @@ from cenote.s3.wire import RequestHead
 __all__ = ["resolve"]
 
 _CHANGING = frozenset({"PUT", "POST", "DELETE"})
+_READING = frozenset({"GET", "HEAD"})
 _OBJECT_LAMBDA = b"/WriteGetObjectResponse"
 _RESPONSE_OVERRIDES = frozenset(
     member.place.wire
@@ -42,11 +43,13 @@ _ALWAYS = SIGNATURE_PARAMETERS | _RESPONSE_OVERRIDES | {"x-id"}
 class _Table:
     """The operations of one method and target."""
 
-    __slots__ = ("plain", "words")
+    __slots__ = ("only", "plain", "words")
 
     def __init__(self) -> None:
         self.plain: list[Op] = []
         self.words: dict[str, list[Op]] = {}
+        # The one plain operation, where neither a parameter nor a header can ask for another.
+        self.only: Op | None = None
 
     def add(self, op: Op) -> None:
         row = self.words.setdefault(op.query[0][0], []) if op.query else self.plain
@@ -54,6 +57,8 @@ class _Table:
         row[:] = [other for other in row if (other.query, other.header) != (op.query, op.header)]
         row.append(op)
         row.sort(key=lambda each: (len(each.query), each.header is not None), reverse=True)
+        alone = len(self.plain) == 1 and self.plain[0].header is None
+        self.only = self.plain[0] if alone else None
 
 
 def _index() -> dict[tuple[str, str], _Table]:
@@ -98,7 +103,14 @@ def resolve(head: RequestHead, host_bucket: str | None = None) -> Route:
     table = _INDEX.get((head.method, target))
     if table is None:
         raise _no_method(head.method, target)
-    if params:
+    if (
+        key is not None
+        and table.only is not None
+        and head.method in _READING
+        and _WORDS.isdisjoint(params)
+    ):
+        op = table.only
+    elif params:
         op = _by_words(table, head, params, target)
     else:
         op = _first(table.plain, head.headers, params, head.method, target)

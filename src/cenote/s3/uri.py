@@ -16,6 +16,7 @@ Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from urllib.parse import unquote_to_bytes
 
 from cenote.s3.codes import S3Error
@@ -24,6 +25,7 @@ __all__ = ["KEY_BYTES_MAX", "check_bucket", "check_key", "percent_decode", "spli
 
 KEY_BYTES_MAX = 1024
 _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+_BUCKET_MAX = 64  # bytes of a bucket's name worth remembering
 _BUCKET = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._-]{1,255}\Z")
 
 
@@ -61,6 +63,12 @@ def check_bucket(bucket: str) -> str:
     return bucket
 
 
+# A server has few buckets, and every request names one.
+@lru_cache(maxsize=512)
+def _bucket(raw: bytes) -> str:
+    return check_bucket(percent_decode(raw))
+
+
 def split_path(path: bytes, host_bucket: str | None) -> tuple[str | None, str | None]:
     """Return (bucket, key) that a raw path names; None for what it does not name.
 
@@ -76,7 +84,9 @@ def split_path(path: bytes, host_bucket: str | None) -> tuple[str | None, str | 
         first, _, rest = path[1:].partition(b"/")
         if not first and not rest and path == b"/":
             return None, None
-        bucket = check_bucket(percent_decode(first))
+        bucket = (
+            _bucket(first) if len(first) <= _BUCKET_MAX else check_bucket(percent_decode(first))
+        )
     if not rest:
         return bucket, None
     return bucket, check_key(percent_decode(rest))
