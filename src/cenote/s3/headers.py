@@ -30,6 +30,8 @@ __all__ = [
     "check_condition_header",
     "check_repeated",
     "header_text",
+    "is_condition",
+    "is_ignored",
     "metadata_text",
     "metadata_value",
 ]
@@ -170,6 +172,17 @@ def check_amz_header(name: str, text: str) -> None:
             f"A header you provided implies functionality that is not implemented: {name}",
             Header=name,
         )
+
+
+def is_ignored(name: str) -> bool:
+    """Tell whether `check_amz_header` lets an `x-amz-*` header pass whatever its value."""
+    rule = _RULES.get(name)
+    return name.startswith(_IGNORED_PREFIXES) if rule is None else rule is _ignore
+
+
+def is_condition(name: str) -> bool:
+    """Tell whether a header asks for less than the whole of an operation."""
+    return name in _CONDITIONS
 
 
 def check_condition_header(name: str) -> None:
