@@ -39,7 +39,7 @@ def kill_again_and_again(tmp_path: Path, times: int) -> None:
 
 
 def test_kill_under_load(tmp_path: Path):
-    kill_again_and_again(tmp_path, 3)
+    kill_again_and_again(tmp_path, 2)
 
 
 @pytest.mark.slow

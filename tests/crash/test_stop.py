@@ -16,7 +16,13 @@ from workload import BUCKET, Load
 from cenote.testing import ServerProcess, WireClient
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
+@pytest.mark.parametrize(
+    "number",
+    [
+        pytest.param(signal.SIGTERM, id="SIGTERM"),
+        pytest.param(signal.SIGINT, id="SIGINT", marks=pytest.mark.slow),
+    ],
+)
 def test_stop_under_load(tmp_path: Path, number: signal.Signals):
     seed = random.randrange(1 << 30)
     ledger, shared = Ledger(), SharedKeys()
