@@ -105,8 +105,8 @@ CASES = [
     Case(
         "Signature Version 2",
         lambda lab: authorization(lab, "AWS AKIDEXAMPLE:frJIUN8DYpKDtOLCwo//yllqDzg="),
-        400,
-        "InvalidRequest",
+        403,
+        ("InvalidAccessKeyId", "SignatureDoesNotMatch"),
     ),
     Case(
         "Signature Version 4A",
@@ -271,8 +271,8 @@ LINKS = [
             f"{lab.seed}?AWSAccessKeyId=A&Expires=4102444800&Signature=abc",
             [("host", lab.forge.address)],
         ),
-        (400, 403),
-        ("InvalidRequest", "AccessDenied"),
+        403,
+        ("InvalidAccessKeyId", "SignatureDoesNotMatch"),
     ),
 ]
 

@@ -38,6 +38,7 @@ DESCRIPTIONS: dict[str, str] = {
     "secret_key": "Its secret key.",
     "credentials": "Further key pairs, each ACCESS:SECRET.",
     "region": "Pin the region; without it, any region a client names is taken.",
+    "signature_v2": "Take signature version 2, the default of boto3's presigned URLs.",
     "domains": "Host names whose subdomains are buckets (virtual-host style).",
     "anonymous": "What unsigned requests may do: none, read or write.",
     "account_id": "Owner's account id, 12 digits, for x-amz-expected-bucket-owner.",

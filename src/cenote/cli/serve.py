@@ -37,6 +37,7 @@ FLAGS: dict[str, tuple[str, ...]] = {
     "secret_key": ("--secret-key",),
     "credentials": ("--credentials",),
     "region": ("--region",),
+    "signature_v2": ("--signature-v2/--no-signature-v2",),
     "domains": ("--domain", "--domain-name"),
     "anonymous": ("--anonymous",),
     "account_id": ("--account-id",),

@@ -9,6 +9,7 @@ The structs of one operation are reached through its row: `OPS["PutObject"].inpu
 """
 
 from cenote.s3 import structs
+from cenote.s3.auth import Auth
 from cenote.s3.checksums import BodyClaims, body_claims, with_trailer
 from cenote.s3.chunked import ChunkDecoder
 from cenote.s3.claims import (
@@ -29,7 +30,7 @@ from cenote.s3.ranges import content_range, settle_range
 from cenote.s3.render import render_error, render_output
 from cenote.s3.route import resolve
 from cenote.s3.signer import encode_chunks, presign, sign_request
-from cenote.s3.sigv4 import Auth, authenticate
+from cenote.s3.sigv4 import authenticate
 from cenote.s3.times import http_date
 from cenote.s3.values import CHECKSUM_ALGORITHMS
 from cenote.s3.wire import Rendered, RequestHead

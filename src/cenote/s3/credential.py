@@ -20,6 +20,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
+from cenote.s3.auth import unsupported
 from cenote.s3.canonical import ALGORITHM
 from cenote.s3.codes import S3Error
 
@@ -158,7 +159,7 @@ def _header_credential(text: str, region: str | None, service: str) -> Credentia
 def read_authorization(text: str, region: str | None, service: str) -> tuple[Credential, str]:
     """Return the credential and the signature of an `Authorization` header.
 
-    Raises S3Error: InvalidRequest for SigV2 and SigV4A, InvalidArgument for another mechanism,
+    Raises S3Error: InvalidRequest for SigV4A, InvalidArgument for another mechanism,
     AuthorizationHeaderMalformed for the rest (with Region, when that is what is wrong).
     """
     mechanism, space, rest = text.partition(" ")
@@ -186,11 +187,7 @@ def read_authorization(text: str, region: str | None, service: str) -> tuple[Cre
 
 def _unsupported(mechanism: str, text: str) -> S3Error:
     if mechanism == "AWS" or mechanism.startswith("AWS4-"):
-        return S3Error(
-            "InvalidRequest",
-            "The authorization mechanism you have provided is not supported. Please use "
-            "AWS4-HMAC-SHA256.",
-        )
+        return unsupported()
     return S3Error(
         "InvalidArgument",
         "Unsupported Authorization Type",

@@ -8,8 +8,8 @@ digests (`checksums`).
 Invariants:
 1. Cost follows what the request carries, not what the operation could take.
 2. Whatever the bytes, the outcome is an input or an S3Error.
-3. A member comes from one place only. `x-amz-*` parameters of a presigned URL count as headers, and
-   must not contradict them.
+3. A member comes from one place only. Parameters of a presigned URL that stand for headers must not
+   contradict them.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from cenote.s3.headers import (
 )
 from cenote.s3.ops import OPS, Op, Route
 from cenote.s3.parse_xml import read_struct
-from cenote.s3.query import SIGNATURE_PARAMETERS
+from cenote.s3.query import SIGNATURE_PARAMETERS, brings_header
 from cenote.s3.shapes import STRING, Header, HeaderMap, PathPart, Payload, Query, places
 from cenote.s3.xml import read_document
 
@@ -175,7 +175,7 @@ def _read_headers(
 def _read_query(
     plan: _Plan, params: Mapping[str, str], headers: Mapping[str, str], values: dict[str, Any]
 ) -> dict[str, str]:
-    """Read the operation's parameters; return the `x-amz-*` ones, as headers.
+    """Read the operation's parameters; return those that stand for headers, as headers.
 
     A checksum is no such one: S3 reads checksums from headers only. An SDK that signs a URL before
     there is a body puts the empty body's checksum there.
@@ -187,7 +187,7 @@ def _read_query(
         if slot is not None:
             attribute, wire, read = slot
             values[attribute] = text if read is None else read(wire, text)
-        elif name[:6].lower() == "x-amz-" and name not in SIGNATURE_PARAMETERS:
+        elif name not in SIGNATURE_PARAMETERS and brings_header(name, params):
             lowered = name.lower()
             if lowered in _HEADER_ONLY:
                 continue

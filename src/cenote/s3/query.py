@@ -1,7 +1,7 @@
 """The query string: split, decoded, and told apart from the signature's part of it.
 
 Owns: decoding of `application/x-www-form-urlencoded` pairs, and the names the query signature uses.
-Does not own: which names an operation takes (`ops`), the signature (`sigv4`).
+Does not own: which names an operation takes (`ops`), the signature (`sigv4`, `sigv2`).
 
 Invariants:
 1. Decoded exactly once; "+" is a space here, unlike in a path.
@@ -14,7 +14,7 @@ and a signature stands last in most of them. What is before it is read once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Final
 
@@ -24,6 +24,8 @@ from cenote.s3.uri import percent_decode
 __all__ = [
     "PARAMETERS_MAX",
     "SIGNATURE_PARAMETERS",
+    "V2_HEADERS",
+    "brings_header",
     "decode_query",
     "read_query",
     "split_signature",
@@ -34,7 +36,7 @@ _SIGNATURE: Final = "X-Amz-Signature"
 _LAST: Final = b"&X-Amz-Signature="
 _REMEMBERED_MAX: Final = 1024  # bytes of a query worth remembering
 
-# Signature version 4 in the query, and version 2, which `sigv4` refuses by name.
+# Signature version 4 in the query, and version 2.
 SIGNATURE_PARAMETERS = frozenset(
     {
         "X-Amz-Algorithm",
@@ -51,6 +53,8 @@ SIGNATURE_PARAMETERS = frozenset(
         "Signature",
     }
 )
+# Headers that a URL presigned by version 2 may bring as parameters.
+V2_HEADERS: Final = frozenset({"content-md5", "content-type"})
 
 
 def decode_query(raw: bytes) -> Iterator[tuple[str, str]]:
@@ -89,6 +93,16 @@ def read_query(raw: bytes) -> dict[str, str]:
         if params is not None:
             return {**params, _SIGNATURE: signature}
     return _read(raw)
+
+
+def brings_header(name: str, params: Mapping[str, str]) -> bool:
+    """Tell if a parameter stands for a header: an `x-amz-*` one, or in version 2 one of two more.
+
+    Whoever believes it must have the signature cover it: all of the query in version 4, all that
+    is told here in version 2.
+    """
+    lowered = name.lower()
+    return lowered[:6] == "x-amz-" or (lowered in V2_HEADERS and "AWSAccessKeyId" in params)
 
 
 def split_signature(raw: bytes) -> tuple[bytes, str]:

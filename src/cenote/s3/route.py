@@ -22,7 +22,7 @@ from collections.abc import Mapping
 from cenote.s3.codes import S3Error
 from cenote.s3.headers import check_repeated
 from cenote.s3.ops import OPS, Op, Route
-from cenote.s3.query import SIGNATURE_PARAMETERS, read_query
+from cenote.s3.query import SIGNATURE_PARAMETERS, brings_header, read_query
 from cenote.s3.shapes import Header, Query, places
 from cenote.s3.uri import split_path
 from cenote.s3.wire import RequestHead
@@ -180,7 +180,7 @@ def _has_header(name: str, headers: Mapping[str, str], params: Mapping[str, str]
 def _check_parameters(op: Op, params: Mapping[str, str]) -> None:
     read = _READ_QUERY[op.name]
     for name in params:
-        if name in read or name in _ALWAYS or name[:6].lower() == "x-amz-":
+        if name in read or name in _ALWAYS or brings_header(name, params):
             continue
         if name == "versionId":
             raise S3Error(

@@ -1,7 +1,8 @@
 """Who sent a request: the verification of AWS Signature Version 4, by header and by URL.
 
 Owns: the decision, from a request's head alone, whose request it is and how its body is claimed.
-Does not own: what a key may do (`cenote.server`), or the body itself (`chunked`, `checksums`).
+Does not own: signature version 2, to which it hands what is signed so (`sigv2`); what a key may do
+(`cenote.server`); the body itself (`chunked`, `checksums`).
 
 Invariants:
 1. What is verified is what was sent: the raw target and header values. Nothing that S3 would act
@@ -21,8 +22,7 @@ from functools import lru_cache
 from hmac import compare_digest
 from typing import Any, Final
 
-from msgspec import Struct
-
+from cenote.s3.auth import SKEW_MAX_MS, Auth, too_skewed, unsupported
 from cenote.s3.canonical import (
     canonical_headers,
     canonical_path,
@@ -50,18 +50,16 @@ from cenote.s3.credential import (
 )
 from cenote.s3.keyring import SigningKey, signing_key
 from cenote.s3.query import read_query, split_signature
+from cenote.s3.sigv2 import V2_MECHANISM, V2_TRACES, authenticate_v2
 from cenote.s3.stamps import read_stamp, stamp
 from cenote.s3.times import iso_date, read_http_date
 from cenote.s3.wire import RequestHead
 
-__all__ = ["SKEW_MAX_MS", "Auth", "authenticate"]
-
-SKEW_MAX_MS: Final = 15 * 60 * 1000
+__all__ = ["authenticate"]
 
 _is_target = re.compile(rb"[!-~]+").fullmatch  # no line ends, which separate what is signed
 _SIGNATURE: Final = "X-Amz-Signature"
 _QUERY_TRACES: Final = frozenset({*QUERY_NAMES, "X-Amz-Security-Token"})
-_SIGV2_TRACES: Final = frozenset({"AWSAccessKeyId", "Signature"})
 _SINGLE: Final = frozenset(
     {
         "authorization",
@@ -76,14 +74,6 @@ _SINGLE: Final = frozenset(
 )
 
 
-class Auth(Struct, frozen=True):
-    """A request's proven sender and its body's form. `access_key` None: no credentials came."""
-
-    access_key: str | None
-    payload: Payload
-    presigned: bool = False
-
-
 def authenticate(
     head: RequestHead,
     params: Mapping[str, str],
@@ -92,17 +82,20 @@ def authenticate(
     now_ms: int,
     region: str | None = None,
     service: str = "s3",
+    host_bucket: str | None = None,
+    signature_v2: bool = False,
 ) -> Auth:
     """Decide who sent a request.
 
     `params` is the decoded query (`Route.params`), in which no name comes twice; `keys` returns
-    the secret of an access key, or None; `region` None accepts any in the scope.
+    the secret of an access key, or None; `region` None accepts any in the scope. `host_bucket` is
+    the bucket that the Host header names, if any; `signature_v2` takes version 2 as well.
     Ensures: with an access key, the signature over head, query and body claim is that key's, is
     within 15 minutes of `now_ms` or, presigned, not expired. Without one, no credentials came.
     Raises S3Error: AccessDenied, AuthorizationHeaderMalformed, AuthorizationQueryParametersError,
     InvalidAccessKeyId, InvalidArgument, InvalidRequest, InvalidToken, MissingContentLength,
     NotImplemented, RequestTimeTooSkewed, SignatureDoesNotMatch.
-    Cost: about 5 us.
+    Cost: about 5 us, by version 2 the double.
     """
     headers = head.headers
     if head.repeated and not _SINGLE.isdisjoint(head.repeated):
@@ -112,23 +105,22 @@ def authenticate(
         )
     authorization = headers.get("authorization")
     in_query = bool(params) and not _QUERY_TRACES.isdisjoint(params)
-    if params and not in_query and not _SIGV2_TRACES.isdisjoint(params):
-        raise S3Error(
-            "InvalidRequest",
-            "The authorization mechanism you have provided is not supported. Please use "
-            "AWS4-HMAC-SHA256.",
-        )
-    if authorization is None:
+    v2 = bool(params) and not in_query and not V2_TRACES.isdisjoint(params)
+    if authorization is None and not v2:
         if in_query:
             return _presigned(head, params, keys, now_ms, region, service)
         return Auth(None, anonymous_payload(headers))
-    if in_query:
+    if authorization is not None and (in_query or v2):
         raise S3Error(
             "InvalidArgument",
             "Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, Signature "
             "query string parameter or the Authorization header should be specified",
             ArgumentName="Authorization",
         )
+    if authorization is None or authorization.startswith(V2_MECHANISM):
+        if not signature_v2:
+            raise unsupported()
+        return authenticate_v2(head, params, keys=keys, now_ms=now_ms, host_bucket=host_bucket)
     return _by_header(head, authorization, keys, now_ms, region, service)
 
 
@@ -173,12 +165,7 @@ def _header_time(headers: Mapping[str, str], credential: Credential, now_ms: int
             "AccessDenied", "AWS authentication requires a valid Date or x-amz-date header"
         )
     if abs(now_ms - time_ms) > SKEW_MAX_MS:
-        raise S3Error(
-            "RequestTimeTooSkewed",
-            RequestTime=text,
-            ServerTime=iso_date(now_ms),
-            MaxAllowedSkewMilliseconds=SKEW_MAX_MS,
-        )
+        raise too_skewed(text, now_ms)
     timestamp = stamp(time_ms)
     if timestamp[:8] != credential.date:
         raise S3Error(

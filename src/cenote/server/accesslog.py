@@ -20,7 +20,7 @@ from msgspec import Struct
 
 __all__ = ["AccessEntry", "AccessLog"]
 
-_SECRET = re.compile(rb"(?i)(x-amz-(?:signature|security-token)=)[^&]*")
+_SECRET = re.compile(rb"(?i)((?:x-amz-(?:signature|security-token)|(?<![^?&])signature)=)[^&]*")
 _UNSAFE = re.compile(r"[^\x20-\x21\x23-\x5b\x5d-\x7e]")
 _FLUSH_AT = 512
 

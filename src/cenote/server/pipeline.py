@@ -154,7 +154,13 @@ class Pipeline:
         op = route.op
         now_ms = self.clock.now_ms()
         call.auth = auth = authenticate(
-            head, route.params, keys=self._keys, now_ms=now_ms, region=self.settings.region
+            head,
+            route.params,
+            keys=self._keys,
+            now_ms=now_ms,
+            region=self.settings.region,
+            host_bucket=host_bucket,
+            signature_v2=self.settings.signature_v2,
         )
         if auth.access_key is None:
             self._allow_anonymous(op, route.params)

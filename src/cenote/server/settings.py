@@ -25,7 +25,9 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     root: the directory of the buckets. host, port: where it listens; port 0 lets the system choose.
     access_key, secret_key: one key pair. credentials: further pairs, each "ACCESS:SECRET".
-    region: None takes any region; a name pins it. domains: hosts whose subdomains are buckets.
+    region: None takes any region; a name pins it. signature_v2: take signature version 2, by which
+    boto3 and the AWS CLI still presign unless they are told otherwise.
+    domains: hosts whose subdomains are buckets.
     anonymous: what a request without a signature may do: nothing, read and list, or everything.
     account_id: the owner that x-amz-expected-bucket-owner is compared with, 12 digits.
     read_only: refuse every change. workers: processes; one is all there is.
@@ -41,6 +43,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     secret_key: str | None = None
     credentials: tuple[str, ...] = ()
     region: str | None = None
+    signature_v2: bool = True
     domains: tuple[str, ...] = ()
     anonymous: Anonymous = "none"
     account_id: str = "000000000000"
