@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, cast
 import httptools
 
 from cenote.server.exchange import Exchange, Stream
-from cenote.server.heads import Refusal, head_too_large, read_head, timed_out
+from cenote.server.heads import SPELLINGS, Refusal, head_too_large, read_head, timed_out
 from cenote.server.response import CLOSE, CONTINUE, KEEP, STATUS_LINES
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ class Connection(asyncio.Protocol):
         self._lingering = -1
         self._target = b""
         self._headers: dict[str, str] = {}
-        self._repeated: set[str] = set()
+        self._repeated: set[str] | None = None
         self._count = 0
         self._head_size = 0
 
@@ -228,10 +228,12 @@ class Connection(asyncio.Protocol):
             or self._head_size > limits.head_size_max
         ):
             raise head_too_large()
-        key = name.decode("latin-1").lower()
+        key = SPELLINGS.get(name) or name.decode("latin-1").lower()
         text = value.decode("latin-1").rstrip(" \t")
         headers = self._headers
         if key in headers:
+            if self._repeated is None:
+                self._repeated = set()
             self._repeated.add(key)
             headers[key] = f"{headers[key]},{text}"
         else:
@@ -249,17 +251,19 @@ class Connection(asyncio.Protocol):
             self._repeated,
         )
         exchange = Exchange(self, head, length, chunked, parser.should_keep_alive())
-        expect = head.headers.get("expect")
-        if expect is not None:
-            if expect.lower() != "100-continue":
+        if "expect" in head.headers:
+            if head.headers["expect"].lower() != "100-continue":
                 raise Refusal(417, "ExpectationFailed", "The Expect header is not supported.")
             exchange.expects = chunked or length > 0
         self._receiving = exchange
         self._window_since = self._listener.tick
-        self._window_bytes = 0
-        self._new_head()
+        self._target = b""
+        self._headers = {}
+        self._repeated = None
+        self._window_bytes = self._count = self._head_size = 0
         if self.current is None:
-            self._start(exchange)
+            self.current = exchange
+            self._listener.begin(exchange)
         elif len(self._waiting) >= self._limits.pipelined_max:
             raise Refusal(400, "BadRequest", "Too many requests were sent ahead.")
         else:
@@ -292,10 +296,6 @@ class Connection(asyncio.Protocol):
 
     # -- exchanges ----------------------------------------------------------------------------
 
-    def _start(self, exchange: Exchange) -> None:
-        self.current = exchange
-        self._listener.begin(exchange)
-
     def _finish(self) -> None:
         """The current exchange is read and answered: go on to the next, or close."""
         exchange = self.current
@@ -306,12 +306,13 @@ class Connection(asyncio.Protocol):
             return
         if self._held:
             self.hold(False)
-        if self._advancing:
+        if self._advancing or (not self._waiting and self._reading and not self._stopped):
             return
         # A loop, not a recursion: a client may have sent hundreds of requests ahead.
         self._advancing = True
         while self._waiting and self.current is None and not self.transport.is_closing():
-            self._start(self._waiting.popleft())
+            self.current = exchange = self._waiting.popleft()
+            self._listener.begin(exchange)
         self._advancing = False
         self._adjust()
         if self._stopped:
@@ -322,7 +323,13 @@ class Connection(asyncio.Protocol):
 
     def head(self, exchange: Exchange, status: int, headers: bytes) -> bytes:
         """Return the answer's head, and decide whether the connection outlives the answer."""
-        if exchange.has_body and not exchange.received:
+        return b"".join(
+            (STATUS_LINES[status], self._listener.lines, headers, self._last_line(exchange))
+        )
+
+    def _last_line(self, exchange: Exchange) -> bytes:
+        """Decide whether the connection outlives the answer, and return the head's end."""
+        if not exchange.received and exchange.has_body:
             length = exchange.length
             if (
                 length is None
@@ -332,15 +339,14 @@ class Connection(asyncio.Protocol):
                 exchange.keep = False
         if self._closing:
             exchange.keep = False
-        end = KEEP if exchange.keep else CLOSE
-        return b"".join((STATUS_LINES[status], self._listener.lines, headers, end))
+        return KEEP if exchange.keep else CLOSE
 
     def send_answer(self, exchange: Exchange, status: int, headers: bytes, body: bytes) -> None:
-        head = self.head(exchange, status, headers)
         if len(body) <= 1 << 16:
-            self.transport.write(head + body)
+            lines, end = self._listener.lines, self._last_line(exchange)
+            self.transport.write(b"".join((STATUS_LINES[status], lines, headers, end, body)))
         else:
-            self.transport.writelines((head, body))
+            self.transport.writelines((self.head(exchange, status, headers), body))
         self.answered(exchange)
 
     def answered(self, exchange: Exchange) -> None:
@@ -470,12 +476,3 @@ class Connection(asyncio.Protocol):
                 self._break(timed_out())
             self._window_since = tick
             self._window_bytes = 0
-
-    # -- heads --------------------------------------------------------------------------------
-
-    def _new_head(self) -> None:
-        self._target = b""
-        self._headers = {}
-        self._repeated = set()
-        self._count = 0
-        self._head_size = 0

@@ -40,7 +40,7 @@ def get_object(call: Call) -> object:
     record, value = found
     if value is None:
         return _get_long(call, bucket)
-    if _is_plain(call):
+    if _is_plain(asked):
         lines = plain_lines(record, asked.checksum_mode is not None)
         if lines is not None:
             return Written(lines, value)
@@ -50,22 +50,21 @@ def get_object(call: Call) -> object:
     return Answer(structs.GetObjectOutput(**members), value)
 
 
-def _is_plain(call: Call) -> bool:
+def _is_plain(asked: structs.GetObjectInput) -> bool:
     """Tell whether all of the object is asked for, under no condition, with its own headers."""
-    asked = call.input
-    if (
-        asked.range is not None
-        or asked.if_none_match is not None
-        or asked.if_match is not None
-        or asked.if_modified_since is not None
-        or asked.if_unmodified_since is not None
-        or call.route is None
-    ):
-        return False
-    for name in call.route.params:  # noqa: SIM110 - a generator costs more than the loop
-        if name[:9] == "response-":
-            return False
-    return True
+    return (
+        asked.range is None
+        and asked.if_none_match is None
+        and asked.if_match is None
+        and asked.if_modified_since is None
+        and asked.if_unmodified_since is None
+        and asked.response_content_disposition is None
+        and asked.response_content_type is None
+        and asked.response_cache_control is None
+        and asked.response_content_encoding is None
+        and asked.response_content_language is None
+        and asked.response_expires is None
+    )
 
 
 def plain_lines(record: ObjectRecord, with_checksum: bool) -> str | None:
