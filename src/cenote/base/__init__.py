@@ -13,7 +13,15 @@ from cenote.base.digest import (
     digest_of,
 )
 from cenote.base.log import JsonFormatter, LogFormat, TextFormatter, configure_logging
-from cenote.base.metrics import Counter, Gauge, Histogram, Registry
+from cenote.base.metrics import (
+    Counter,
+    Figure,
+    Gauge,
+    Histogram,
+    Registry,
+    exposition_of,
+    sum_figures,
+)
 from cenote.base.rand import Rand, SeededRand, SystemRand
 from cenote.base.settings import (
     Layer,
@@ -34,6 +42,7 @@ __all__ = [
     "Clock",
     "Counter",
     "Digests",
+    "Figure",
     "Gauge",
     "Histogram",
     "JsonFormatter",
@@ -54,10 +63,12 @@ __all__ = [
     "digest_base64",
     "digest_from_base64",
     "digest_of",
+    "exposition_of",
     "is_secret",
     "read_environment",
     "read_toml",
     "resolve_settings",
     "settings_of",
+    "sum_figures",
     "variable_of",
 ]

@@ -1,6 +1,6 @@
 """Counters, gauges and histograms, and how Prometheus reads them.
 
-Owns: the three kinds, and the text exposition format 0.0.4
+Owns: the three kinds, adding up those of several processes, and the text exposition format 0.0.4
 (https://prometheus.io/docs/instrumenting/exposition_formats/).
 Does not own: what is counted, or serving it over HTTP.
 
@@ -16,9 +16,20 @@ Why not prometheus_client: it takes a lock per count and 30 ms to import.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-__all__ = ["Counter", "Gauge", "Histogram", "Registry"]
+from msgspec import Struct
+from msgspec.structs import replace
+
+__all__ = [
+    "Counter",
+    "Figure",
+    "Gauge",
+    "Histogram",
+    "Registry",
+    "exposition_of",
+    "sum_figures",
+]
 
 Labels = tuple[str, ...]
 
@@ -38,6 +49,64 @@ def _number(value: float) -> str:
     return str(int(value)) if value == int(value) else repr(value)
 
 
+class Figure(Struct, frozen=True, array_like=True):
+    """What one metric stands at: a value any process can be told.
+
+    `series` holds label values and numbers: one for counters and gauges; for histograms a count
+    for each bound, one above them all, and the sum.
+    """
+
+    name: str
+    help: str
+    kind: str
+    labels: Labels
+    bounds: tuple[float, ...]
+    series: list[tuple[Labels, list[float]]]
+
+    def lines(self) -> Iterator[str]:
+        """Yield the series in Prometheus's text format."""
+        if self.kind != "histogram":
+            for labels, numbers in self.series:
+                yield f"{_series(self.name, self.labels, labels)} {_number(numbers[0])}"
+            return
+        names = (*self.labels, "le")
+        for labels, counts in self.series:
+            running = 0.0
+            for bound, count in zip((*self.bounds, None), counts, strict=False):
+                running += count
+                le = "+Inf" if bound is None else _number(bound)
+                yield f"{_series(self.name + '_bucket', names, (*labels, le))} {_number(running)}"
+            yield f"{_series(self.name + '_sum', self.labels, labels)} {counts[-1]!r}"
+            yield f"{_series(self.name + '_count', self.labels, labels)} {_number(running)}"
+
+
+def exposition_of(figures: Iterable[Figure]) -> str:
+    """Return figures in Prometheus's text format."""
+    lines = []
+    for figure in figures:
+        lines.append(f"# HELP {figure.name} {figure.help}")
+        lines.append(f"# TYPE {figure.name} {figure.kind}")
+        lines.extend(figure.lines())
+    return "\n".join(lines) + "\n"
+
+
+def sum_figures(many: Iterable[Iterable[Figure]]) -> list[Figure]:
+    """Add up the figures of several processes, series by series."""
+    first: dict[str, Figure] = {}
+    sums: dict[str, dict[Labels, list[float]]] = {}
+    for figures in many:
+        for figure in figures:
+            first.setdefault(figure.name, figure)
+            held = sums.setdefault(figure.name, {})
+            for labels, numbers in figure.series:
+                before = held.get(labels)
+                if before is None:
+                    held[labels] = list(numbers)
+                else:
+                    held[labels] = [a + b for a, b in zip(before, numbers, strict=True)]
+    return [replace(figure, series=list(sums[name].items())) for name, figure in first.items()]
+
+
 class Counter:
     """A sum that only grows, per combination of label values."""
 
@@ -53,9 +122,10 @@ class Counter:
         values = self.values
         values[labels] = values.get(labels, 0) + amount
 
-    def lines(self) -> Iterator[str]:
-        for labels, value in list(self.values.items()):
-            yield f"{_series(self.name, self.labels, labels)} {_number(value)}"
+    def figure(self) -> Figure:
+        """Return what it stands at."""
+        series = [(labels, [value]) for labels, value in list(self.values.items())]
+        return Figure(self.name, self.help, self.kind, self.labels, (), series)
 
 
 class Gauge:
@@ -75,11 +145,12 @@ class Gauge:
         self.labels = labels
         self._read = read
 
-    def lines(self) -> Iterator[str]:
+    def figure(self) -> Figure:
+        """Return what it stands at."""
         read = self._read()
         values = read if isinstance(read, Mapping) else {(): read}
-        for labels, value in values.items():
-            yield f"{_series(self.name, self.labels, labels)} {_number(value)}"
+        series = [(labels, [value]) for labels, value in values.items()]
+        return Figure(self.name, self.help, self.kind, self.labels, (), series)
 
 
 class Histogram:
@@ -101,16 +172,10 @@ class Histogram:
         counts[bisect_left(self.bounds, value)] += 1
         counts[-1] += value
 
-    def lines(self) -> Iterator[str]:
-        names = (*self.labels, "le")
-        for labels, counts in list(self._counts.items()):
-            running = 0.0
-            for bound, count in zip((*self.bounds, None), counts, strict=False):
-                running += count
-                le = "+Inf" if bound is None else _number(bound)
-                yield f"{_series(self.name + '_bucket', names, (*labels, le))} {_number(running)}"
-            yield f"{_series(self.name + '_sum', self.labels, labels)} {counts[-1]!r}"
-            yield f"{_series(self.name + '_count', self.labels, labels)} {_number(running)}"
+    def figure(self) -> Figure:
+        """Return what it stands at."""
+        series = [(labels, list(counts)) for labels, counts in list(self._counts.items())]
+        return Figure(self.name, self.help, self.kind, self.labels, self.bounds, series)
 
 
 class Registry:
@@ -144,11 +209,10 @@ class Registry:
         self._metrics.append(metric)
         return metric
 
+    def figures(self) -> list[Figure]:
+        """Return what every metric stands at."""
+        return [metric.figure() for metric in self._metrics]
+
     def exposition(self) -> str:
         """Return every metric in Prometheus's text format."""
-        lines = []
-        for metric in self._metrics:
-            lines.append(f"# HELP {metric.name} {metric.help}")
-            lines.append(f"# TYPE {metric.name} {metric.kind}")
-            lines.extend(metric.lines())
-        return "\n".join(lines) + "\n"
+        return exposition_of(self.figures())

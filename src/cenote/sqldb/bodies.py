@@ -20,6 +20,7 @@ import apsw
 from cenote.ports import BodyLease, BodyWriter, Extent, ObjectRecord, StagedBody
 from cenote.sqldb.faults import translate
 from cenote.sqldb.leases import MemoryLease, RunsLease
+from cenote.sqldb.packfile import FRAME_HEAD
 from cenote.sqldb.packs import Packs
 from cenote.sqldb.pool import Pool
 from cenote.sqldb.rows import valued_object_of
@@ -86,6 +87,24 @@ class SqliteBodies:
             self._spooled += 1
             number = self._spooled
         return SpoolWriter(size, algorithms, number, self._spool_path(number))
+
+    def reserve(self, size: int) -> Extent:
+        """Give out a region for a body that another process writes, synced, before it is committed.
+
+        Raises UnavailableError. What is reserved is taken by a commit, or given back, once.
+        """
+        try:
+            pack, start = self._packs.reserve(size)
+        except OSError as error:
+            raise translate(error, "making a pack file") from error
+        self._packs.unuse(pack)
+        return Extent(pack.number, start + FRAME_HEAD, size, 0)
+
+    def give_back(self, extent: Extent, *, broken: bool = False) -> None:
+        """Give back what `reserve` gave out. `broken`: the disk refused to sync the pack."""
+        if broken:
+            self._packs.fill(extent.pack)
+        self._give_back(extent)
 
     def discard(self, staged: StagedBody) -> None:
         """Give back a staged body that will not be committed."""

@@ -361,6 +361,13 @@ class Directory:
         if self._reserve is not None:
             self._reserve.tend()
 
+    def sweep_spools(self, process: int) -> None:
+        """Remove what a process of our family left in the spool when it ended. See `Outposts`."""
+        for path in (self._own / "spool").iterdir():
+            number = path.name.removesuffix(".spool").rpartition(".")[2]
+            if number.isdecimal() and int(number) >> 40 == process:
+                path.unlink(missing_ok=True)
+
     def use_scheduler(self, scheduler: Scheduler | None) -> None:
         """Let an event loop drive the commits of all buckets, or no longer.
 

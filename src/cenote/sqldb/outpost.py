@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
 
 from cenote.errors import ClosedError, Error, NotFoundError, UnavailableError
-from cenote.ports import BucketRecord, Change
+from cenote.ports import BucketRecord, Change, Extent
 from cenote.sqldb.bodies import SqliteBodies
 from cenote.sqldb.bucketfile import ReadingIndex
 from cenote.sqldb.commit import Done
@@ -36,7 +36,7 @@ from cenote.sqldb.directory import INLINE_MAX, is_bucket_name, no_bucket, scan
 from cenote.sqldb.faults import translate
 from cenote.sqldb.generations import Generations
 from cenote.sqldb.leasefile import ForeignPins
-from cenote.sqldb.packfile import PackFile
+from cenote.sqldb.packfile import FRAME_HEAD, PackFile
 from cenote.sqldb.packs import Packs
 from cenote.sqldb.pool import Pool
 
@@ -61,11 +61,14 @@ class Owner(Protocol):
         ...
 
     def reserve(self, bucket: str, size: int) -> tuple[int, int]:
-        """Get a region for a body of `size` bytes: the pack's number, and the frame's start."""
+        """Get a region for a body of `size` bytes: the pack's number, and where its bytes begin."""
         ...
 
-    def give_back(self, bucket: str, pack: int, offset: int, size: int) -> None:
-        """Give back the region of a body's bytes at `offset`. Does not block or raise."""
+    def give_back(self, bucket: str, extent: Extent, *, broken: bool) -> None:
+        """Give back a region. Neither blocks nor raises: an owner that is gone knows of none.
+
+        `broken`: the disk refused to sync the pack.
+        """
         ...
 
     def create(self, record: BucketRecord) -> None:
@@ -102,11 +105,13 @@ class _BorrowedPacks(Packs):
         self._owner = owner
 
     def reserve(self, size: int) -> tuple[PackFile, int]:
-        number, start = self._owner.reserve(self._name, size)
-        return self.use(number), start
+        number, offset = self._owner.reserve(self._name, size)
+        return self.use(number), offset - FRAME_HEAD
 
     def punch(self, number: int, offset: int, size: int) -> None:
-        self._owner.give_back(self._name, number, offset, size)
+        pack = self._files.get(number)
+        broken = pack is not None and pack.full
+        self._owner.give_back(self._name, Extent(number, offset, size, 0), broken=broken)
 
     def settled(self, number: int) -> None:
         """The owner keeps count."""

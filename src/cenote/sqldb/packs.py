@@ -133,6 +133,13 @@ class Packs:
             else:
                 self._lanes[free[0]] = pack
 
+    def fill(self, number: int) -> None:
+        """Give out no more of a pack."""
+        with self._lock:
+            pack = self._files.get(number)
+            if pack is not None:
+                pack.full = True
+
     def settled(self, number: int) -> None:
         """Note that a region given out is now referred to by a commit, or given back."""
         with self._lock:
