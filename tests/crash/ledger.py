@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from enum import Enum
 
 from cenote.testing import Reply
 
@@ -67,13 +68,21 @@ class Upload:
     ending: bool = False
 
 
+class Side(Enum):
+    """A bucket beside the main one that holds nothing, or is not there."""
+
+    ABSENT = "absent"
+    EMPTY = "empty"
+
+
 class Ledger:
-    """All keys and uploads. Thread-safe as long as each key has one writer."""
+    """All keys, uploads and side buckets. Thread-safe as long as each key has one writer."""
 
     def __init__(self) -> None:
         self.settled: dict[str, Value | None] = {}
         self.doubts: dict[str, Value | None] = {}
         self.uploads: dict[str, Upload] = {}
+        self.sides: dict[str, list[Side | Value]] = {}  # what each may be: one, or two in doubt
         self.acknowledged = 0
         self._lock = threading.Lock()
 
@@ -89,6 +98,30 @@ class Ledger:
                 self.acknowledged += 1
         if attempt.acknowledged is not None:
             del self.doubts[key]
+
+    @contextmanager
+    def side(self, name: str, after: Side | Value) -> Iterator[Attempt]:
+        """Begin to make a side bucket be `after`: there, gone, or holding one object."""
+        attempt = Attempt()
+        before = self.sides[name]
+        self.sides[name] = [*before, after]
+        yield attempt
+        if attempt.acknowledged is not None:
+            self.sides[name] = [after] if attempt.acknowledged else before
+
+    def judge_side(self, name: str, bucket: Reply, found: Reply) -> str | None:
+        """Compare a side bucket and the object in it with what they may be; settle it."""
+        for state in self.sides[name]:
+            if state is Side.ABSENT:
+                fits = bucket.status == 404
+            elif state is Side.EMPTY:
+                fits = bucket.status == 200 and found.status == 404
+            else:
+                fits = state.mismatch(found) is None
+            if fits:
+                self.sides[name] = [state]
+                return None
+        return f"{name}: {bucket.status}, {found.status} and not {self.sides[name]}"
 
     def allowed(self, key: str) -> list[Value | None]:
         """Return what may be found at `key`."""

@@ -37,6 +37,15 @@ def survey(endpoint: Endpoint, ledger: Ledger) -> None:
             for key in ledger.keys()  # noqa: SIM118 - a method
             if (found := ledger.judge(key, client.request("GET", f"{BUCKET}/{key}")))
         ]
+        wrong += [
+            found
+            for name in sorted(ledger.sides)
+            if (
+                found := ledger.judge_side(
+                    name, client.request("HEAD", f"/{name}"), client.request("GET", f"/{name}/k")
+                )
+            )
+        ]
         assert not wrong, "\n".join(wrong)
         assert listed(client) == ledger.present()
         for upload_id, upload in list(ledger.uploads.items()):

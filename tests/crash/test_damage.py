@@ -149,6 +149,28 @@ def test_a_damaged_index(filled: ServerProcess, what: str):
         assert path.read_bytes() == before, "a foreign file was written to"
 
 
+def test_a_flipped_bit_in_the_log(tmp_path: Path):
+    """What stands behind a damaged frame of the log is gone; what is before it is sound."""
+    with ServerProcess(tmp_path / "data", tmp_path) as server:
+        fill(server.start())
+        server.kill()
+        log = server.data / "crash.sqlite3-wal"
+        data = bytearray(log.read_bytes())
+        assert len(data) > 32 + 8192
+        data[len(data) * 3 // 4] ^= 1
+        log.write_bytes(data)
+        endpoint = server.start()
+        intact(endpoint, "/whole", [0, 1, 2, 3])
+        with WireClient(endpoint) as client:
+            for number in range(4):
+                reply = client.request("GET", f"{BUCKET}/{number}")
+                assert reply.status == 404 or reply.body == body_of(number)
+            assert client.request("PUT", f"{BUCKET}/new", body=body_of(9)).status == 200
+            assert client.request("GET", f"{BUCKET}/new").body == body_of(9)
+        assert server.stop() == 0
+        check_directory(server.data)
+
+
 def test_a_foreign_database(filled: ServerProcess):
     """Another program's SQLite file is neither served nor touched."""
     path = filled.data / "diary.sqlite3"

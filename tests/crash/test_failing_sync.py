@@ -25,8 +25,8 @@ BIG = 300_000
 
 
 @contextmanager
-def syncs_failing(pid: int) -> Iterator[None]:
-    """Let every sync of a running process fail with EIO, by strace."""
+def failing(pid: int, calls: str) -> Iterator[None]:
+    """Let these system calls of a running process fail with EIO, by strace."""
     strace = shutil.which("strace")
     if strace is None:
         pytest.skip("needs strace: apt-get install strace")
@@ -35,9 +35,9 @@ def syncs_failing(pid: int) -> Iterator[None]:
             strace,
             "-f",
             "-e",
-            "trace=fsync,fdatasync",
+            f"trace={calls}",
             "-e",
-            "inject=fsync,fdatasync:error=EIO",
+            f"inject={calls}:error=EIO",
             "-p",
             str(pid),
         ],
@@ -74,7 +74,7 @@ def test_refused_while_syncs_fail(tmp_path: Path):
             for number, size in enumerate([10, 3000, BIG]):
                 path = f"{BUCKET}/{number}"
                 assert client.request("PUT", path, body=body_of(number, size)).status == 200
-            with syncs_failing(server.pid):
+            with failing(server.pid, "fsync,fdatasync"):
                 attempts = [
                     ("PUT", f"{BUCKET}/small", body_of(7, 100)),
                     ("PUT", f"{BUCKET}/large", body_of(8, BIG)),
@@ -102,6 +102,31 @@ def test_refused_while_syncs_fail(tmp_path: Path):
                 assert (found.status, found.body) == (200, body_of(number, size)), key
             for key in ("small", "large"):
                 assert client.request("HEAD", f"{BUCKET}/{key}").status == 404
+        assert server.stop() == 0
+        check_directory(server.data)
+
+
+def test_reads_that_fail(tmp_path: Path):
+    """A disk that cannot be read: an error or a cut connection, never other bytes."""
+    with ServerProcess(tmp_path / "data", tmp_path) as server:
+        endpoint = server.start()
+        with WireClient(endpoint, timeout=20.0) as client:
+            assert client.request("PUT", BUCKET).status == 200
+            for number, size in enumerate([10, 40_000, BIG]):
+                path = f"{BUCKET}/{number}"
+                assert client.request("PUT", path, body=body_of(number, size)).status == 200
+            with failing(server.pid, "pread64,sendfile"):
+                for number, size in enumerate([10, 40_000, BIG]):
+                    try:
+                        reply = client.request("GET", f"{BUCKET}/{number}")
+                    except ConnectionError:
+                        client.close()
+                        continue
+                    assert refused(reply) or reply.body == body_of(number, size)
+            for number, size in enumerate([10, 40_000, BIG]):
+                reply = client.request("GET", f"{BUCKET}/{number}")
+                assert (reply.status, reply.body) == (200, body_of(number, size))
+            until_stored(client, f"{BUCKET}/after", b"x")
         assert server.stop() == 0
         check_directory(server.data)
 

@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Callable
 from xml.sax.saxutils import escape
 
-from ledger import Ledger, Upload, Value, etag
+from ledger import Ledger, Side, Upload, Value, etag
 
 from cenote.testing import Create, DeleteIf, Endpoint, Get, History, Reply, Swap, WireClient
 
@@ -62,6 +62,7 @@ class Client(threading.Thread):
             (self._read, 12),
             (self._list, 2),
             (self._shared, 12),
+            (self._side, 4),
         ]
         names, weights = zip(*steps, strict=True)
         try:
@@ -170,6 +171,29 @@ class Client(threading.Thread):
         if reply.status == 200:
             held = [key for key in self._ledger.present() if key.startswith(self._prefix)]
             assert re.findall(r"<Key>(.+?)</Key>", reply.body.decode()) == held
+
+    def _side(self) -> None:
+        """Make a bucket, copy into it from the main one, empty it, delete it."""
+        name = f"side-{self.number}"
+        states = self._ledger.sides.setdefault(name, [Side.ABSENT])
+        if len(states) > 1:  # the last answer was a fault: look before going on
+            bucket, found = self._ask("HEAD", f"/{name}"), self._ask("GET", f"/{name}/k")
+            assert not (wrong := self._ledger.judge_side(name, bucket, found)), wrong
+        (state,) = self._ledger.sides[name]
+        held = self._ledger.settled.get(source := self._key())
+        after: Side | Value
+        if state is Side.ABSENT:
+            after, method, path, headers = Side.EMPTY, "PUT", f"/{name}", []
+        elif state is Side.EMPTY and held is not None:
+            after = Value(held.pieces, held.label, held.multipart)
+            method, path = "PUT", f"/{name}/k"
+            headers = [("x-amz-copy-source", f"{BUCKET}/{source}")]
+        elif state is Side.EMPTY:
+            after, method, path, headers = Side.ABSENT, "DELETE", f"/{name}", []
+        else:
+            after, method, path, headers = Side.EMPTY, "DELETE", f"/{name}/k", []
+        with self._ledger.side(name, after) as attempt:
+            attempt.settle(self._ask(method, path, headers))
 
     def _shared(self) -> None:
         """Create, swap, delete or read a key that all write, for its history to be judged."""

@@ -524,6 +524,58 @@ def test_completing_and_aborting_race(lab: Lab):
         assert lab.get(target).status == 404
 
 
+def test_two_completions_race(lab: Lab):
+    """Both are told of the same object: to complete again is to ask again."""
+    for _ in range(8):
+        path = lab.fresh
+        upload_id = begin(lab, path)
+        etag = part(lab, path, upload_id, 1, b"raced")
+        target = f"{path}?uploadId={upload_id}"
+        complete = lab.forge.request("POST", target, body=completion((1, etag)))
+        with lab.client() as one, lab.client() as two:
+            one.send(complete[:-1])
+            two.send(complete)
+            one.send(complete[-1:])
+            replies = [one.reply("POST"), two.reply("POST")]
+        assert {(r.status, r.code) for r in replies} <= {(200, None), (404, "NoSuchUpload")}
+        assert any(reply.status == 200 for reply in replies)
+        assert lab.get(path).body == b"raced"
+
+
+def test_a_part_uploaded_while_completing(lab: Lab):
+    """The completion names the old part: it takes that one, or refuses; it never mixes."""
+    for number in range(8):
+        path = lab.fresh
+        upload_id = begin(lab, path)
+        etag = part(lab, path, upload_id, 1, b"old" * 50_000)
+        target = f"{path}?uploadId={upload_id}"
+        complete = lab.forge.request("POST", target, body=completion((1, etag)))
+        again = f"{path}?partNumber=1&uploadId={upload_id}"
+        body = b"new" * (50_000 if number % 2 else 1)
+        upload = lab.forge.request("PUT", again, body=body)
+        with lab.client() as one, lab.client() as two:
+            one.send(complete[:-1])
+            two.send(upload[:-1])
+            one.send(complete[-1:])
+            two.send(upload[-1:])
+            completed, uploaded = one.reply("POST"), two.reply("PUT")
+        assert (uploaded.status, uploaded.code) in ((200, None), (404, "NoSuchUpload"))
+        if completed.status == 200 and completed.code is None:
+            assert lab.get(path).body == b"old" * 50_000
+        else:
+            assert (completed.status, completed.code) == (400, "InvalidPart")
+            assert lab.get(path).status == 404
+
+
+def test_a_metadata_header_twice(lab: Lab):
+    """S3 joins the lines with a comma; the signature covers both."""
+    path = lab.fresh
+    lines = [("x-amz-meta-a", "1"), ("x-amz-meta-a", "2")]
+    reply = lab.send(lab.forge.request("PUT", path, lines, b"x"), "PUT")
+    assert reply.status == 200, reply.body
+    assert lab.get(path).headers["x-amz-meta-a"] in ("1,2", "1, 2")
+
+
 def test_metadata_comes_back_without_breaking_lines(lab: Lab):
     path = lab.fresh
     value = 'caf\u00e9 =?UTF-8?Q?a?= \t;,"'
