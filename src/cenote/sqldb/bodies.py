@@ -17,7 +17,9 @@ from typing import IO, Any, Final, Protocol
 
 import apsw
 
+from cenote.errors import Error
 from cenote.ports import BodyLease, BodyWriter, Extent, ObjectRecord, StagedBody
+from cenote.sqldb.doubts import Doubts
 from cenote.sqldb.faults import translate
 from cenote.sqldb.leases import MemoryLease, RunsLease
 from cenote.sqldb.packfile import FRAME_HEAD
@@ -62,9 +64,12 @@ class SqliteBodies:
         spool_folder: Path,
         inline_max: int,
         spool_base: int = 0,
+        doubts: Doubts | None = None,
     ) -> None:
+        """`doubts` is the writer's; a process that only borrows regions has none."""
         self._pool = pool
         self._packs = packs
+        self._doubts = doubts
         self._pins = pins
         self._name = name
         self._spool_folder = spool_folder
@@ -107,7 +112,7 @@ class SqliteBodies:
         self._give_back(extent)
 
     def discard(self, staged: StagedBody) -> None:
-        """Give back a staged body that will not be committed."""
+        """Give back a staged body whose commit was refused, or will not come."""
         for extent in staged.extents:
             self._give_back(extent)
 
@@ -126,7 +131,11 @@ class SqliteBodies:
 
     def _give_back(self, extent: Extent) -> None:
         if extent.pack == SPOOL:
-            self._spool_path(extent.offset).unlink(missing_ok=True)
+            with suppress(OSError):  # what stays is cleared at the next opening
+                self._spool_path(extent.offset).unlink(missing_ok=True)
+        elif self._doubts is not None:
+            with suppress(OSError, apsw.Error, Error):  # it waits, and tending tries again
+                self._doubts.give_back(extent.pack, extent.offset, extent.size)
         else:
             try:
                 self._packs.punch(extent.pack, extent.offset, extent.size)

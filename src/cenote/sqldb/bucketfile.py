@@ -28,6 +28,7 @@ from cenote.ports import BodyWriter, Change, ObjectRecord
 from cenote.sqldb.bodies import SqliteBodies
 from cenote.sqldb.check import Finding, check_bucket
 from cenote.sqldb.commit import CommitQueue, Committed, Done, Scheduler
+from cenote.sqldb.doubts import Doubts
 from cenote.sqldb.faults import translate
 from cenote.sqldb.leasefile import LeaseFile
 from cenote.sqldb.packs import PACK_SIZE, Packs
@@ -167,6 +168,7 @@ class BucketFile:
             read_only=read_only,
             pack_size=pack_size,
         )
+        self._doubts = Doubts(self._pool, self._packs, ask=self._ask)
         kind = _ReadOnlyBodies if read_only else SqliteBodies
         self.bodies: SqliteBodies = kind(
             self._pool,
@@ -175,6 +177,7 @@ class BucketFile:
             self.name,
             spool_folder,
             inline_max if own_inline_max is None else own_inline_max,
+            doubts=self._doubts,
         )
         self._queue = CommitQueue(
             self._pool,
@@ -184,11 +187,14 @@ class BucketFile:
             log_grown=self._log_grown,
             reserve=reserve,
             make_room=self._make_room,
+            doubts=self._doubts,
             syncers=syncers,
             scheduler=scheduler,
         )
         self.index = SqliteIndex(self._pool, self.name, self._queue, read_only=read_only)
-        self._reclaim = Reclaim(self._pool, self._packs, self._pins, self.bodies, self._queue)
+        self._reclaim = Reclaim(
+            self._pool, self._packs, self._pins, self._doubts, self.bodies, self._queue
+        )
         if not read_only:
             try:
                 recover_packs(self._pool, self._packs, alone=alone)
@@ -226,6 +232,10 @@ class BucketFile:
             self._wants_tending(self)
         return False
 
+    def _ask(self) -> None:
+        if self._wants_tending is not None:
+            self._wants_tending(self)
+
     def _make_room(self) -> bool:
         """The disk is full: give up the reserve, and ask for what space tending can free.
 
@@ -249,6 +259,9 @@ class BucketFile:
         if self.read_only:
             return False
         with self._tending:
+            if self._doubts.is_open:
+                self._with_room(lambda: self._queue.run_alone(_probe))
+            self._settle_doubts()
             more = starved = self._reserve is not None and self._reserve.is_spent
             if starved:  # then the log's own blocks count too
                 self._queue.run_alone(_truncate_log)
@@ -272,6 +285,12 @@ class BucketFile:
         if not self.read_only:
             self._with_room(lambda: self._queue.run_alone(_truncate_log))
             self._log_pages = 0
+
+    def _settle_doubts(self) -> None:
+        try:
+            self._doubts.step()
+        except (OSError, apsw.Error) as error:
+            raise translate(error, f"giving space of bucket {self.name} back") from error
 
     def _checkpoint(self) -> None:
         if self._log_pages >= LOG_MAX:
@@ -345,6 +364,10 @@ class BucketFile:
                     self._pool.writer().close()  # the last one: it copies back and removes the log
         self._packs.close(dropped=dropped)
         self._pool.close(dropped=dropped)
+
+
+def _probe(connection: apsw.Connection) -> None:
+    """Do nothing: a connection that is handed out has ended all doubt."""
 
 
 def _copy_log(connection: apsw.Connection) -> None:

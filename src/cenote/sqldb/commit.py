@@ -16,11 +16,16 @@ Invariants:
 1. One thread at a time runs statements or COMMIT: the holder of `_busy`.
 2. A result is delivered after COMMIT returned, an error after the change's writes were undone.
 3. After COMMIT, or a write, failed with an I/O error the connection is not trusted: the next
-   group runs on a new one, after a probe that was committed and synced.
+   group runs on a new one, after a probe that was committed and synced. Until then the failed
+   group stands in the log, and `Doubts` keeps the bytes it names.
+4. Whatever is raised while a group runs, an interrupt too, every entry has its answer and the next
+   group its turn.
 
 Why the probe: after a failed fsync the kernel may have forgotten that pages are dirty, and
 answer the next fsync with success (https://wiki.postgresql.org/wiki/Fsync_Errors). The probe
 rewrites the log from the last good commit on, so it overwrites what the failed group left there.
+The old connection stays open until then: were it the file's only one, the next to open the file
+would read the log anew, and take the failed group for a commit.
 """
 
 from __future__ import annotations
@@ -33,8 +38,9 @@ from typing import Any, Final, TypeVar, cast
 import apsw
 
 from cenote.base import failpoint
-from cenote.errors import ClosedError, Error, NotFoundError
+from cenote.errors import ClosedError, Error, NotFoundError, UnavailableError
 from cenote.ports import Change, StagedBody
+from cenote.sqldb.doubts import Doubts
 from cenote.sqldb.faults import is_full, translate
 from cenote.sqldb.pool import Pool
 from cenote.sqldb.reserve import Reserve
@@ -92,6 +98,7 @@ class CommitQueue:
         log_grown: Callable[[int], bool],
         reserve: Reserve | None,
         make_room: Callable[[], object],
+        doubts: Doubts,
         syncers: Syncers,
         scheduler: Scheduler | None = None,
     ) -> None:
@@ -103,6 +110,7 @@ class CommitQueue:
         self._reserve = reserve
         self._make_room = make_room
         self._making_room = False
+        self._doubts = doubts
         self._syncers = syncers
         self._scheduler = scheduler
         self._lock = threading.Lock()
@@ -113,6 +121,7 @@ class CommitQueue:
         self._closed = False
         self._gone = False
         self._writer: tuple[apsw.Connection, Txn] | None = None
+        self._distrusted: apsw.Connection | None = None
         self._suspect = False
         self.groups = 0
         self.changes = 0
@@ -131,10 +140,11 @@ class CommitQueue:
             else:
                 gate = None
                 self._busy = True
-        if gate is not None:
-            gate.acquire()  # until the change is done, or the lead is ours
+        interrupt = None if gate is None else _wait(gate)  # until done, or the lead is ours
         if not entry.finished:
-            self._lead(entry)
+            interrupt = self._lead(entry) or interrupt
+        if interrupt is not None:
+            raise interrupt
         if entry.error is not None:
             try:
                 raise entry.error
@@ -178,7 +188,8 @@ class CommitQueue:
         try:
             return work(self._ready()[0])
         except (apsw.Error, OSError) as error:
-            self._suspect = True
+            if not isinstance(error, apsw.FullError):
+                self._distrust()
             raise translate(error, f"tending bucket {self._name}") from error
         finally:
             self._pass_on()
@@ -196,7 +207,7 @@ class CommitQueue:
     def rest(self) -> bool:
         """Close the connection if nobody needs it now; tell whether it is closed."""
         with self._lock:
-            if self._busy:
+            if self._busy or self._suspect:
                 return False
             self._drop_connection()
             return True
@@ -220,19 +231,29 @@ class CommitQueue:
 
     # Who works.
 
-    def _lead(self, entry: _Entry) -> None:
+    def _lead(self, entry: _Entry) -> BaseException | None:
+        """Run groups until `entry` is done; return what interrupted this thread, if anything."""
+        interrupt: BaseException | None = None
         while not entry.finished:
-            batch = self._take()
+            interrupt = self._run_group(self._take()) or interrupt
+        self._pass_on()
+        return interrupt
+
+    def _run_group(self, batch: list[_Entry]) -> BaseException | None:
+        interrupt: BaseException | None = None
+        try:
             if self._apply(batch):
                 self._seal(batch)
-            self._deliver(batch)
-        self._pass_on()
+        except BaseException as error:  # noqa: BLE001 - the supervisor: told to all who wait
+            self._abandon(batch, error)
+            if not isinstance(error, Exception):
+                interrupt = error
+        self._deliver(batch)
+        return interrupt
 
     def _take(self) -> list[_Entry]:
         with self._lock:
             queue = self._queue
-            if self._alone and self._scheduler is not None:
-                return []
             return [queue.popleft() for _ in range(min(len(queue), GROUP_MAX))]
 
     def _pass_on(self) -> None:
@@ -263,17 +284,18 @@ class CommitQueue:
 
     def _work(self) -> None:
         """Without a loop: run groups on a helper thread until a waiting thread can lead."""
-        batch = self._take()
-        if self._apply(batch):
-            self._seal(batch)
-        self._deliver(batch)
+        self._run_group(self._take())
         self._pass_on()
 
     def _pump(self, finished: list[_Entry] | None = None) -> None:
         """On the loop: start the next group, then hand out the results of the last one."""
-        batch = self._take()
+        batch = [] if self._alone else self._take()
         if batch:
-            syncing = self._apply(batch)
+            try:
+                syncing = self._apply(batch)
+            except BaseException as error:  # noqa: BLE001 - the supervisor
+                self._abandon(batch, error)
+                syncing = False
             if syncing:
                 self._syncers.run(self._sync, batch)
         if finished:
@@ -286,9 +308,22 @@ class CommitQueue:
 
     def _sync(self, batch: list[_Entry]) -> None:
         """In a helper thread: make the group durable."""
-        self._seal(batch)
+        try:
+            self._seal(batch)
+        except BaseException as error:  # noqa: BLE001 - the supervisor
+            self._abandon(batch, error)
         self._wake(batch)
         self._call_soon(self._pump, batch)
+
+    def _abandon(self, batch: list[_Entry], error: BaseException) -> None:
+        """Give up a group something unforeseen broke off: nobody knows whether it was committed."""
+        self._undo(error)
+        for entry in batch:
+            if entry.error is None:
+                entry.error = UnavailableError(
+                    f"writing bucket {self._name} was broken off", kind="io", effect_unknown=True
+                )
+                entry.error.__cause__ = error
 
     # The group.
 
@@ -394,14 +429,18 @@ class CommitQueue:
         except (apsw.Error, OSError):
             return  # it went as far as there was room; the change is tried all the same
 
-    def _undo(self, error: apsw.Error | OSError | Error) -> None:
+    def _undo(self, error: BaseException) -> None:
         if not isinstance(error, apsw.FullError):
-            self._suspect = True
+            self._distrust()
         if self._writer is not None and self._writer[0].in_transaction:
             try:
                 self._writer[0].execute("ROLLBACK")
             except apsw.Error:
-                self._suspect = True
+                self._distrust()
+
+    def _distrust(self) -> None:
+        self._suspect = True
+        self._doubts.begin()
 
     def _deliver(self, batch: list[_Entry]) -> None:
         self._wake(batch)
@@ -433,8 +472,8 @@ class CommitQueue:
 
     def _ready(self) -> tuple[apsw.Connection, Txn]:
         """Return a writing connection that can be trusted. Raises apsw.Error or OSError."""
-        if self._suspect:
-            self._drop_connection()
+        if self._suspect and self._writer is not None:
+            self._distrusted, self._writer = self._writer[0], None
         if self._writer is None:
             connection = self._pool.writer()
             connection.set_wal_hook(self._on_log)
@@ -446,13 +485,18 @@ class CommitQueue:
                     connection.close()
                     raise
                 self._suspect = False
+                self._drop_connection()
+                self._doubts.end()
             self._writer = (connection, Txn(connection, self._name, self._spool))
         return self._writer
 
     def _drop_connection(self) -> None:
         writer, self._writer = self._writer, None
+        distrusted, self._distrusted = self._distrusted, None
         if writer is not None:
             writer[0].close()
+        if distrusted is not None:
+            distrusted.close()
 
     def _on_log(self, connection: apsw.Connection, name: str, pages: int) -> int:
         if self._log_grown(pages):
@@ -461,3 +505,15 @@ class CommitQueue:
             except apsw.Error:
                 return 0  # the commit itself is durable: raised here, it would be called failed
         return 0
+
+
+def _wait(gate: threading.Lock) -> BaseException | None:
+    """Wait until the gate opens whatever comes between; return what came."""
+    interrupt: BaseException | None = None
+    while True:
+        try:
+            gate.acquire()
+        except BaseException as error:  # noqa: BLE001 - raised by the caller, later
+            interrupt = error
+        else:
+            return interrupt

@@ -21,14 +21,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final
 
 import apsw
 
 from cenote.base import crc64nvme, failpoint
-from cenote.errors import ChecksumError
+from cenote.errors import ChecksumError, Error
 from cenote.sqldb.bodies import SqliteBodies
 from cenote.sqldb.commit import CommitQueue
+from cenote.sqldb.doubts import Doubts
 from cenote.sqldb.faults import translate
 from cenote.sqldb.packfile import FRAME_HEAD
 from cenote.sqldb.packs import Packs
@@ -57,11 +59,18 @@ class Reclaim:
     """One bucket's giving back. One thread at a time."""
 
     def __init__(
-        self, pool: Pool, packs: Packs, pins: Pins, bodies: SqliteBodies, queue: CommitQueue
+        self,
+        pool: Pool,
+        packs: Packs,
+        pins: Pins,
+        doubts: Doubts,
+        bodies: SqliteBodies,
+        queue: CommitQueue,
     ) -> None:
         self._pool = pool
         self._packs = packs
         self._pins = pins
+        self._doubts = doubts
         self._bodies = bodies
         self._queue = queue
 
@@ -155,7 +164,8 @@ class Reclaim:
             stands = self._queue.commit_own(lambda txn: [txn.move_run(*place) for place in moved])
         except BaseException:
             for run, target, place in moved:
-                self._drop(target, place, run.size)
+                with suppress(OSError, apsw.Error, Error):  # then it waits, and is tried again
+                    self._doubts.give_back(target, place, run.size)
             raise
         self._bodies.forget_layouts()
         failpoint.hit("reclaim.moved")

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import apsw
 import pytest
+from disks import FailingSync
 
 from cenote.base import failpoint
 from cenote.ports import BucketRecord
@@ -29,3 +31,15 @@ def directory(tmp_path: Path) -> Iterator[Directory]:
 @pytest.fixture
 def bucket(directory: Directory) -> BucketFile:
     return directory.create(BucketRecord("first", created_ms=1))
+
+
+@pytest.fixture
+def failing_vfs() -> Iterator[None]:
+    """Let SQLite's files lie on a `FailingSync`."""
+    before = apsw.vfs_names()[0]
+    vfs = FailingSync()
+    apsw.set_default_vfs("failing-sync")
+    yield
+    FailingSync.failing = False
+    apsw.set_default_vfs(before)
+    vfs.unregister()

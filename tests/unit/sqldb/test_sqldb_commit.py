@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
-import apsw
 import pytest
 from acts import get, keys, patterned, put, putting, stage
+from disks import FailingSync
 
 from cenote.base import failpoint
 from cenote.errors import ClosedError, Error, UnavailableError
@@ -147,39 +146,6 @@ def test_one_that_does_not_fit_fails_alone(bucket: BucketFile) -> None:
     assert keys(bucket) == ["a", "c", "d"]
     bucket._queue.run_alone(lambda c: c.execute("PRAGMA max_page_count=1000000").fetchall())
     put(bucket, "b", b"x" * 250_000)
-
-
-class FailingSync(apsw.VFS):
-    """A file system below SQLite whose log cannot be synced while `failing`."""
-
-    failing = False
-
-    def __init__(self) -> None:
-        super().__init__("failing-sync", "unix")
-
-    def xOpen(self, name: object, flags: list[int]) -> apsw.VFSFile:
-        return FailingFile(name, flags)
-
-
-class FailingFile(apsw.VFSFile):
-    def __init__(self, name: object, flags: list[int]) -> None:
-        super().__init__("unix", name, flags)  # type: ignore[arg-type]
-
-    def xSync(self, flags: int) -> None:
-        if FailingSync.failing:
-            raise apsw.IOError("fsync")
-        super().xSync(flags)
-
-
-@pytest.fixture
-def failing_vfs() -> Iterator[None]:
-    before = apsw.vfs_names()[0]
-    vfs = FailingSync()
-    apsw.set_default_vfs("failing-sync")
-    yield
-    FailingSync.failing = False
-    apsw.set_default_vfs(before)
-    vfs.unregister()
 
 
 def test_failing_fsync_of_the_log(failing_vfs: None, tmp_path: Path) -> None:
