@@ -83,7 +83,7 @@ def fill_moto(moto: Process, port: int, folder: Path, keys: list[str]) -> None:
     """Put the keys into moto once each."""
     body = folder / "body"
     body.write_bytes(os.urandom(SIZE))
-    bucket = presigned("PUT", port, "", 0).replace(f"/{BUCKET}/?".encode(), f"/{BUCKET}?".encode())
+    bucket = presigned("PUT", port, "", 0)
     puts = [presigned("PUT", port, key, SIZE) for key in keys]
     once = partial(run_wrk, moto, port, connections=1, seconds=1)
     once(write_heads(folder / "moto-bucket", [bucket]))

@@ -12,6 +12,7 @@ import subprocess
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -21,6 +22,7 @@ from cenote.s3 import presign, sign_request
 
 __all__ = ["Outcome", "plain", "presigned", "run_wrk", "signed", "write_heads"]
 
+EMPTY_HASH = sha256().hexdigest()
 _LUA = Path(__file__).with_name("requests.lua")
 
 
@@ -42,9 +44,14 @@ def _head(method: str, target: str, headers: dict[str, str], length: int | None)
     return "\r\n".join([*lines, "", ""]).encode("ascii")
 
 
+def _target(key: str) -> str:
+    """Return the path of a key; of the bucket when `key` is empty or begins with "?"."""
+    return f"/{BUCKET}{key}" if key[:1] in ("", "?") else f"/{BUCKET}/{key}"
+
+
 def plain(method: str, port: int, key: str) -> bytes:
     """Return the head of a request without signature."""
-    return _head(method, f"/{BUCKET}/{key}", {"host": f"127.0.0.1:{port}"}, None)
+    return _head(method, _target(key), {"host": f"127.0.0.1:{port}"}, None)
 
 
 def presigned(method: str, port: int, key: str, length: int | None = None) -> bytes:
@@ -52,7 +59,7 @@ def presigned(method: str, port: int, key: str, length: int | None = None) -> by
     host = f"127.0.0.1:{port}"
     url = presign(
         method,
-        f"http://{host}/{BUCKET}/{key}",
+        f"http://{host}{_target(key)}",
         access_key=ACCESS_KEY,
         secret_key=SECRET_KEY,
         now_ms=int(time.time() * 1000),
@@ -62,19 +69,28 @@ def presigned(method: str, port: int, key: str, length: int | None = None) -> by
 
 
 def signed(
-    method: str, port: int, key: str, length: int | None = None, **headers: str
+    method: str,
+    port: int,
+    key: str,
+    length: int | None = None,
+    body_hash: str = EMPTY_HASH,
+    **headers: str,
 ) -> bytes:
-    """Return the head of a request signed in its Authorization header, good for 15 minutes."""
+    """Return the head of a request signed in its Authorization header, good for 15 minutes.
+
+    `body_hash` is the SHA-256 of the body, in hex.
+    """
     host = f"127.0.0.1:{port}"
     lines = sign_request(
         method,
-        f"http://{host}/{BUCKET}/{key}",
+        f"http://{host}{_target(key)}",
         {"host": host, **{name.replace("_", "-"): value for name, value in headers.items()}},
         access_key=ACCESS_KEY,
         secret_key=SECRET_KEY,
         now_ms=int(time.time() * 1000),
+        body_hash=body_hash,
     )
-    return _head(method, f"/{BUCKET}/{key}", lines, length)
+    return _head(method, _target(key), lines, length)
 
 
 def write_heads(path: Path, heads: Iterable[bytes]) -> Path:

@@ -12,6 +12,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 __all__ = ["Process", "wait_for_port"]
@@ -38,7 +39,8 @@ class Process:
         found = [self.pid]
         for pid in found:
             for task in Path(f"/proc/{pid}/task").glob("*/children"):
-                found += map(int, task.read_text().split())
+                with suppress(OSError):  # a thread that ended meanwhile
+                    found += map(int, task.read_text().split())
         return found
 
     def cpu_s(self) -> float:
