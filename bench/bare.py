@@ -44,7 +44,7 @@ def run(folder: Path, seconds: float, group: int, size: int) -> dict[str, float]
     execute = connection.execute
     put_body = "INSERT INTO body VALUES(?,?,?)"
     put_object = f"INSERT OR REPLACE INTO object VALUES({','.join('?' * (len(rest) + 1))})"
-    (start,) = execute("SELECT max(id) + 1 FROM body").fetchone()
+    ((start,),) = execute("SELECT max(id) + 1 FROM body").fetchall()
     number = 0
     began, cpu = time.perf_counter(), time.process_time()
     while (spent := time.perf_counter() - began) < seconds:
