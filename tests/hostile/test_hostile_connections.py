@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 from forge import Forge
+from lab import Lab
 
 from cenote.testing import ConnectionLost, ServerProcess, WireClient
-from conftest import Lab
 
 CONNECTIONS = 40
 LIMITS = {

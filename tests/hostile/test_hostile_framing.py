@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import pytest
 from forge import crc32, head, unsigned_chunks, write_chunk
+from lab import Case, Lab, named
 
 from cenote.testing import ConnectionLost
-from conftest import Case, Lab, named
 
 BODY = b"0123456789"
 BIG = bytes(range(256)) * 256  # 64 KiB

@@ -13,8 +13,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-
-from conftest import Lab
+from lab import Lab
 
 PATIENCE = 10.0  # seconds until an answer counts as a hang
 QUICK = settings(

@@ -12,9 +12,9 @@ from pathlib import Path
 from urllib.parse import quote, unquote_plus
 
 import pytest
+from lab import Case, Lab, named
 
 from cenote.testing import ServerProcess
-from conftest import Case, Lab, named
 
 INVALID = (400, "InvalidBucketName")
 

@@ -13,8 +13,7 @@ from urllib.parse import quote, unquote_to_bytes
 
 import pytest
 from forge import EMPTY_SHA, Forge, head
-
-from conftest import Case, Lab, named
+from lab import Case, Lab, named
 
 DENIED = (403, "AccessDenied")
 MALFORMED = "AuthorizationHeaderMalformed"

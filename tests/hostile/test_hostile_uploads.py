@@ -10,8 +10,7 @@ import hashlib
 import re
 
 import pytest
-
-from conftest import Lab
+from lab import Lab
 
 
 def begin(lab: Lab, path: str) -> str:

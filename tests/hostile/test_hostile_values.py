@@ -9,8 +9,7 @@ import hashlib
 
 import pytest
 from forge import crc32, md5
-
-from conftest import Case, Lab, named
+from lab import Case, Lab, named
 
 WHOLE = 1024  # bytes at `lab.seed`
 FAR = "Fri, 01 Jan 2100 00:00:00 GMT"

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import pytest
 from forge import md5
-
-from conftest import Case, Lab, named
+from lab import Case, Lab, named
 
 MALFORMED = (400, "MalformedXML")
 BOMB = (
