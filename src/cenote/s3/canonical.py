@@ -35,12 +35,12 @@ __all__ = [
 
 ALGORITHM: Final = "AWS4-HMAC-SHA256"
 
-_is_plain_path = re.compile(rb"[A-Za-z0-9/_.~-]+").fullmatch
 _is_plain = re.compile(rb"[A-Za-z0-9_.~-]*").fullmatch
 _UNRESERVED: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
 _NOT_AN_ESCAPE: Final = re.compile(  # or one that should not be: of a byte that needs none
     rb"%(?!(?:[0189A-F][0-9A-F]|2[0-9A-CF]|3[A-F]|40|5[B-E]|60|7[B-DF]))"
 )
+_PATH_BYTES: Final = _UNRESERVED + b"/"
 _QUERY_BYTES: Final = _UNRESERVED + b"%&="
 _SPACES: Final = re.compile(" {2,}")
 _QUOTED: Final = [chr(b) if b in _UNRESERVED else f"%{b:02X}" for b in range(256)]
@@ -61,9 +61,9 @@ def encode_path(data: bytes) -> str:
 
 def canonical_path(raw: bytes) -> str:
     """Return the canonical form of a target's path: decoded once and encoded again."""
-    if _is_plain_path(raw):
-        return raw.decode("ascii")
-    return encode_path(unquote_to_bytes(raw)) if raw else "/"
+    if not raw.translate(None, _PATH_BYTES):
+        return raw.decode("ascii") or "/"
+    return encode_path(unquote_to_bytes(raw))
 
 
 def canonical_query(raw: bytes, leave_out: str | None = None) -> str:

@@ -142,7 +142,8 @@ def _by_header(
     payload: Payload | None = plain_payload(claim)
     timestamp = _header_time(headers, credential, now_ms)
     key = _key(headers, credential, keys, service)
-    _check_signed(headers, credential)
+    if not credential.covered.issuperset(headers):
+        _check_signed(headers, credential)
     query = canonical_query(head.query)
     _verify(head, credential, key, timestamp, query, claim, signature)
     if payload is None:
@@ -185,9 +186,10 @@ def _presigned(
     service: str,
 ) -> Auth:
     headers = head.headers
-    claims, query = _asked(head.query, params, region, service)
+    claims, query, start_ms, end_ms = _asked(head.query, params, region, service)
     credential = claims.credential
-    _check_window(claims.timestamp, claims.expires_s, credential, now_ms)
+    if not start_ms <= now_ms <= end_ms:
+        raise _outside(claims, start_ms, end_ms, now_ms)
     claim = _presigned_claim(headers, params, credential)
     payload = plain_payload(claim)
     if payload is None:
@@ -195,61 +197,72 @@ def _presigned(
     if "X-Amz-Security-Token" in params:
         raise S3Error("InvalidToken")
     key = _key(headers, credential, keys, service)
-    _check_signed(headers, credential)
+    if not credential.covered.issuperset(headers):
+        _check_signed(headers, credential)
     signature = params[_SIGNATURE]
     _verify(head, credential, key, claims.timestamp, query, claim, signature)
     return Auth(credential.access_key, payload, True)
 
 
-def _asked(
-    raw: bytes, params: Mapping[str, str], region: str | None, service: str
-) -> tuple[Presigned, str]:
-    """Return what a presigned URL claims, and its canonical query without the signature."""
+# What a presigned URL claims, its canonical query without the signature, and the first and the
+# last millisecond it is good for.
+_Asked = tuple[Presigned, str, int, int]
+
+
+def _asked(raw: bytes, params: Mapping[str, str], region: str | None, service: str) -> _Asked:
     before, signature = split_signature(raw)
     if signature:
         remembered = _remembered(before, region, service)
         if remembered is not None:
             return remembered
-    return read_presigned(params, region, service), canonical_query(raw, _SIGNATURE)
+    claims = read_presigned(params, region, service)
+    return (claims, canonical_query(raw, _SIGNATURE), *_window(claims))
 
 
 @lru_cache(maxsize=256)
-def _remembered(before: bytes, region: str | None, service: str) -> tuple[Presigned, str] | None:
+def _remembered(before: bytes, region: str | None, service: str) -> _Asked | None:
     """Read what stands before a signature; None when the whole must be read to say what it is."""
     try:
         params = read_query(before)
         if _SIGNATURE in params:
             return None
         claims = read_presigned({**params, _SIGNATURE: "0"}, region, service)
+        return (claims, canonical_query(before), *_window(claims))
     except S3Error:
         return None
-    return claims, canonical_query(before)
 
 
-def _check_window(timestamp: str, expires_s: int, credential: Credential, now_ms: int) -> None:
-    """Refuse a presigned URL before its time, after it, or dated unlike its scope."""
+def _window(claims: Presigned) -> tuple[int, int]:
+    """Return the first and the last millisecond in which a presigned URL is good.
+
+    Raises S3Error AuthorizationQueryParametersError for no date, or one unlike its scope's.
+    """
+    timestamp = claims.timestamp
     time_ms = read_stamp(timestamp)
     if time_ms is None:
         raise S3Error(
             "AuthorizationQueryParametersError",
             "X-Amz-Date must be in the ISO8601 Long Format \"yyyyMMdd'T'HHmmss'Z'\"",
         )
-    if timestamp[:8] != credential.date:
+    if timestamp[:8] != claims.credential.date:
         raise S3Error(
             "AuthorizationQueryParametersError",
-            f'Invalid credential date "{credential.date}". This date is not the same as '
+            f'Invalid credential date "{claims.credential.date}". This date is not the same as '
             f'X-Amz-Date: "{timestamp[:8]}".',
         )
-    if time_ms > now_ms + SKEW_MAX_MS:
-        raise S3Error("AccessDenied", "Request is not valid yet", ServerTime=iso_date(now_ms))
-    end_ms = time_ms + expires_s * 1000
-    if now_ms > end_ms:
-        extra: dict[str, Any] = {
-            "X-Amz-Expires": str(expires_s),
-            "Expires": iso_date(end_ms),
-            "ServerTime": iso_date(now_ms),
-        }
-        raise S3Error("AccessDenied", "Request has expired", **extra)
+    return time_ms - SKEW_MAX_MS, time_ms + claims.expires_s * 1000
+
+
+def _outside(claims: Presigned, start_ms: int, end_ms: int, now_ms: int) -> S3Error:
+    """Make the refusal of a presigned URL before its time, or after it."""
+    if now_ms < start_ms:
+        return S3Error("AccessDenied", "Request is not valid yet", ServerTime=iso_date(now_ms))
+    extra: dict[str, Any] = {
+        "X-Amz-Expires": str(claims.expires_s),
+        "Expires": iso_date(end_ms),
+        "ServerTime": iso_date(now_ms),
+    }
+    return S3Error("AccessDenied", "Request has expired", **extra)
 
 
 def _presigned_claim(
@@ -297,8 +310,6 @@ def _check_signed(headers: Mapping[str, str], credential: Credential) -> None:
 
     x-amz-content-sha256 may stand outside the list, as on AWS: its value is signed by itself.
     """
-    if credential.covered.issuperset(headers):
-        return
     names = credential.name_set
     missing = [name for name in headers if name[:6] == "x-amz-" and name not in names]
     if missing and missing != ["x-amz-content-sha256"]:
