@@ -10,7 +10,8 @@ One queue, two ways to drive it:
 - An event loop: with a `scheduler`, `submit` asks the loop to run the waiting changes as one call
   on the loop's own thread (a statement costs microseconds, handing the interpreter from thread to
   thread costs more), then COMMIT, which is the sync, goes to a helper thread. What arrives
-  meanwhile is the next group. A group's results come back in one call on the loop.
+  meanwhile is the next group. A group's results come back in one call on the loop. A change that
+  a thread waits for never runs on the loop: its thread leads, and so long ones hold up nobody.
 
 Invariants:
 1. One thread at a time runs statements or COMMIT: the holder of `_busy`.
@@ -256,6 +257,15 @@ class CommitQueue:
             queue = self._queue
             return [queue.popleft() for _ in range(min(len(queue), GROUP_MAX))]
 
+    def _take_for_loop(self) -> list[_Entry]:
+        """Take what stands before the first change of a waiting thread: that one leads next."""
+        with self._lock:
+            queue = self._queue
+            batch: list[_Entry] = []
+            while queue and len(batch) < GROUP_MAX and queue[0].gate is None:
+                batch.append(queue.popleft())
+            return batch
+
     def _pass_on(self) -> None:
         with self._lock:
             if self._alone:
@@ -289,7 +299,7 @@ class CommitQueue:
 
     def _pump(self, finished: list[_Entry] | None = None) -> None:
         """On the loop: start the next group, then hand out the results of the last one."""
-        batch = [] if self._alone else self._take()
+        batch = [] if self._alone else self._take_for_loop()
         if batch:
             try:
                 syncing = self._apply(batch)

@@ -223,3 +223,50 @@ def test_close_finishes_what_is_queued(tmp_path: Path) -> None:
     assert done == list(range(1, 101))
     with pytest.raises(ClosedError):
         bucket.index.commit(lambda txn: None)
+
+
+def test_a_change_a_thread_waits_for_never_runs_on_the_loop(directory: Directory) -> None:
+    """A long change is committed by a worker thread: the loop must not run it for that thread."""
+    bucket = directory.create(BucketRecord("shared", 1))
+    waited_for: set[int] = set()
+    submitted: set[int] = set()
+    numbers: list[int] = []
+
+    def noting(threads: set[int]) -> object:
+        def change(txn: IndexTxn) -> int:
+            threads.add(threading.get_ident())
+            return counting("n")(txn)  # type: ignore[operator]
+
+        return change
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        directory.use_scheduler(loop.call_soon_threadsafe)
+        left = 60
+        ended = loop.create_future()
+
+        def done(result: int | None, error: BaseException | None) -> None:
+            nonlocal left
+            assert error is None
+            numbers.append(result or 0)
+            left -= 1
+            if left:
+                bucket.index.submit(noting(submitted), done)  # type: ignore[arg-type]
+            else:
+                ended.set_result(None)
+
+        def work() -> list[int]:
+            change = noting(waited_for)
+            return [bucket.index.commit(change) for _ in range(20)]  # type: ignore[arg-type]
+
+        workers = [loop.run_in_executor(None, work) for _ in range(4)]
+        bucket.index.submit(noting(submitted), done)  # type: ignore[arg-type]
+        for found in await asyncio.gather(*workers):
+            numbers.extend(found)
+        await ended
+        await asyncio.to_thread(directory.use_scheduler, None)
+
+    asyncio.run(main())
+    assert sorted(numbers) == list(range(1, 141))
+    assert threading.get_ident() not in waited_for
+    assert submitted

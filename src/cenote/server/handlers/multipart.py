@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Final
 from urllib.parse import quote
 
 from cenote.buckets import (
@@ -28,7 +29,8 @@ __all__ = [
     "list_parts",
 ]
 
-_CHECKSUMS = (
+PARTS_ON_LOOP_MAX: Final = 100  # a millisecond; 10,000 parts are 100
+_CHECKSUMS: Final = (
     ("CRC32", "checksum_crc32"),
     ("CRC32C", "checksum_crc32c"),
     ("CRC64NVME", "checksum_crc64nvme"),
@@ -92,7 +94,10 @@ def complete_multipart_upload(call: Call) -> object:
             **checksum_members(result.checksum),
         )
 
-    return call.commit(call.bucket(), change, then)
+    bucket = call.bucket()
+    if len(parts) > PARTS_ON_LOOP_MAX:
+        return call.run(lambda: bucket.index.commit(change), then)
+    return call.commit(bucket, change, then)
 
 
 def _checksums(given: object) -> dict[str, str]:

@@ -13,8 +13,9 @@ def get_object_tagging(call: Call) -> object:
     """Answer GetObjectTagging."""
     with call.bucket().index.read() as view:
         tags = objects.tags(view, call.input.key)
+    # A set has no order of its own; S3's clients may count on one that stays.
     return structs.GetObjectTaggingOutput(
-        tag_set=[structs.Tag(key=key, value=value) for key, value in tags]
+        tag_set=[structs.Tag(key=key, value=value) for key, value in sorted(tags)]
     )
 
 
