@@ -43,7 +43,7 @@ DESCRIPTIONS: dict[str, str] = {
     "anonymous": "What unsigned requests may do: none, read or write.",
     "account_id": "Owner's account id, 12 digits, for x-amz-expected-bucket-owner.",
     "read_only": "Refuse every change.",
-    "workers": "Processes. One is all there is.",
+    "workers": "Processes that answer clients; from 2 on one more does the writing.",
     "threads": "Threads for long bodies.",
     "tls_cert": "PEM file of the certificate chain; with it, HTTPS only.",
     "tls_key": "PEM file of its key.",

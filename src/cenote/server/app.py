@@ -2,6 +2,7 @@
 
 Owns: opening and closing in the right order, signals, `serve` for a process and `BackgroundServer`
 for a thread of a test or a program.
+Does not own: several processes (`processes`).
 
 Order: settings are checked, credentials found, the store opened, the port bound, and only then is
 the service called ready. At the end: not ready, no new connections, requests finished, threads
@@ -12,9 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
-import logging
-import resource
 import signal
 import threading
 from collections.abc import Callable
@@ -25,40 +23,15 @@ import uvloop
 
 from cenote.base import Clock, Rand, SystemClock, SystemRand
 from cenote.buckets import Store
-from cenote.errors import InvalidError, UnavailableError
-from cenote.server.accesslog import AccessLog
-from cenote.server.credentials import Credentials, load_credentials
-from cenote.server.diskspace import disk_bytes
-from cenote.server.listener import Listener
-from cenote.server.meters import Meters
+from cenote.errors import InvalidError, UnavailableError, UnsupportedError
+from cenote.server.credentials import load_credentials
+from cenote.server.front import Front, settle_collector, tls_context
+from cenote.server.meters import Meters, watch_directory
 from cenote.server.notify import notify
-from cenote.server.pipeline import Pipeline
+from cenote.server.running import Running, raise_file_limit
 from cenote.server.settings import Settings
-from cenote.server.tls import server_context
-from cenote.server.workers import Workers
 
 __all__ = ["BackgroundServer", "Running", "serve"]
-
-_log = logging.getLogger("cenote.server")
-_GC_THRESHOLDS = (20_000, 20, 20)
-
-
-class Running:
-    """A server that listens. `port` is the one bound; `endpoint` its URL."""
-
-    def __init__(self, settings: Settings, credentials: Credentials, port: int) -> None:
-        self.settings = settings
-        self.credentials = credentials
-        self.port = port
-
-    @property
-    def endpoint(self) -> str:
-        scheme = "https" if self.settings.tls_cert is not None else "http"
-        host = self.settings.host
-        shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "": "127.0.0.1"}.get(host)
-        if shown is None:
-            shown = f"[{host}]" if ":" in host else host
-        return f"{scheme}://{shown}:{self.port}"
 
 
 async def _run(
@@ -70,17 +43,11 @@ async def _run(
 ) -> None:
     loop = asyncio.get_running_loop()
     settings.check()
-    tls = None
-    if settings.tls_cert is not None and settings.tls_key is not None:
-        tls = server_context(settings.tls_cert, settings.tls_key)
+    tls = tls_context(settings)
     credentials = load_credentials(settings, rand)
-    _raise_file_limit(settings)
+    raise_file_limit(settings)
     meters = Meters()
-    access_log = None
     with contextlib.ExitStack() as stack:
-        if settings.access_log != "off":
-            access_log = AccessLog(settings.access_log, settings.access_log_file)
-            stack.callback(access_log.close)
         store = Store(
             settings.path,
             read_only=settings.read_only,
@@ -90,57 +57,12 @@ async def _run(
             scheduler=loop.call_soon_threadsafe,
         )
         stack.callback(store.close)
-        workers = Workers(loop, settings.threads)
-        stack.callback(workers.close)
-        pipeline = Pipeline(
-            store, settings, credentials.secrets.get, workers, clock, rand, meters, access_log
-        )
-        listener = Listener(pipeline, settings.limits, clock)
-        _watch(meters, store, listener, settings.path)
-        try:
-            port = await listener.start(settings.host, settings.port, tls)
-        except OSError as error:
-            raise UnavailableError(
-                f"cannot listen on {settings.host} port {settings.port}: {error.strerror or error}",
-                kind="address",
-            ) from error
-        ready(Running(settings, credentials, port))
+        front = Front(settings, credentials, store, clock, rand, tls, meters)
+        stack.callback(front.close)
+        watch_directory(meters.registry, store.directory, settings.path)
+        ready(Running(settings, credentials, await front.open()))
         await stop.wait()
-        pipeline.ready = False
-        cut = await listener.stop()
-        if cut:
-            _log.warning("%d connections were cut: their requests took too long", cut)
-        # The store may still need the loop for commits that worker threads wait for.
-        await loop.run_in_executor(None, workers.close)
-        await loop.run_in_executor(None, store.close)
-
-
-def _watch(meters: Meters, store: Store, listener: Listener, root: str) -> None:
-    directory = store.directory
-    meters.gauge("cenote_connections", "Open connections.", lambda: len(listener.connections))
-    meters.gauge(
-        "cenote_connections_refused",
-        "Connections refused for their number.",
-        lambda: listener.refused,
-    )
-    meters.gauge(
-        "cenote_commit_groups",
-        "Commits made durable since the start.",
-        lambda: directory.groups()[0],
-    )
-    meters.gauge(
-        "cenote_commit_changes", "Changes that shared those commits.", lambda: directory.groups()[1]
-    )
-    meters.gauge("cenote_buckets", "Buckets in the directory.", lambda: len(directory.names()))
-    meters.gauge("cenote_disk_bytes", "Bytes the directory takes.", lambda: disk_bytes(root))
-
-
-def _raise_file_limit(settings: Settings) -> None:
-    """Allow as many files as connections need, as far as the system lets us."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = settings.limits.connections_max * 2 + 1024
-    if soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (min(wanted, hard), hard))
+        await front.drain(store.close)
 
 
 def serve(
@@ -156,6 +78,14 @@ def serve(
     that do not serve, UnavailableError when the port or the directory is taken.
     """
 
+    clock, rand = clock or SystemClock(), rand or SystemRand()
+    if settings.workers > 1:
+        # Late: one process needs none of it.
+        from cenote.server.processes import serve_processes
+
+        serve_processes(settings, ready or _say_nothing, clock, rand)
+        return
+
     async def main() -> None:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
@@ -163,11 +93,7 @@ def serve(
             loop.add_signal_handler(name, stop.set)
 
         def told(running: Running) -> None:
-            # What is alive now stays: the collector need not look at it again. Requests leave no
-            # cycles behind, so it need not come often either.
-            gc.collect()
-            gc.freeze()
-            gc.set_threshold(*_GC_THRESHOLDS)
+            settle_collector()
             if ready is not None:
                 ready(running)
             notify("READY=1")
@@ -175,12 +101,16 @@ def serve(
         task = asyncio.ensure_future(stop.wait())
         task.add_done_callback(lambda _: notify("STOPPING=1"))
         try:
-            await _run(settings, clock or SystemClock(), rand or SystemRand(), stop, told)
+            await _run(settings, clock, rand, stop, told)
         finally:
             task.cancel()
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(main())
+
+
+def _say_nothing(running: Running) -> None:
+    pass
 
 
 class BackgroundServer:
@@ -201,6 +131,10 @@ class BackgroundServer:
             fields.setdefault("access_key", "background")
             fields.setdefault("secret_key", "background-secret")
         self.settings = Settings(**fields)
+        if self.settings.workers != 1:
+            raise UnsupportedError(
+                "a server on a thread is one process", hint="run `cenote serve --workers N`"
+            )
         self._clock = clock or SystemClock()
         self._rand = rand or SystemRand()
         self._thread: threading.Thread | None = None

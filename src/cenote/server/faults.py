@@ -104,6 +104,8 @@ FAULTS: dict[str, Fault] = {
     "source_changed": Fault("OperationAborted"),
     "sqlite": Fault("InternalError"),
     "too_many_buckets": Fault("TooManyBuckets"),
+    "writer_away": Fault("ServiceUnavailable"),
+    "writer_lost": Fault("InternalError"),
 }
 
 _CLASSES: tuple[tuple[type[Error], Fault], ...] = (

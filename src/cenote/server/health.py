@@ -4,7 +4,8 @@ A GET or HEAD without a signature, of exactly one of these paths and with no que
 here, unless unsigned requests are allowed and a bucket of that name exists: then the bucket is
 meant. The same under /_cenote/, which is never a bucket: names of buckets have no underscore.
 
-/health: the process answers. /ready: the store takes requests (503 while it stops).
+/health: the process answers. /ready: the store takes requests (503 while it stops, and while the
+process that writes starts).
 /metrics: counts by operation and status; it names no bucket and no key.
 """
 
@@ -37,10 +38,11 @@ def is_probe(head: RequestHead) -> bool:
     )
 
 
-def probe_answer(name: str, ready: bool, registry: Registry) -> tuple[int, str, bytes]:
-    """Return status, content type and body."""
+def probe_answer(name: str, ready: bool, metrics: Registry | str) -> tuple[int, str, bytes]:
+    """Return status, content type and body. `metrics` may be told already."""
     if name == "metrics":
-        return 200, registry.content_type, registry.exposition().encode("utf-8")
+        text = metrics if isinstance(metrics, str) else metrics.exposition()
+        return 200, Registry.content_type, text.encode("utf-8")
     if name == "ready" and not ready:
-        return 503, "text/plain", b"stopping\n"
+        return 503, "text/plain", b"not ready\n"
     return 200, "text/plain", b"ok\n"

@@ -13,7 +13,8 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Final, Protocol
 
 from cenote.base import Clock
 from cenote.server.exchange import Exchange
@@ -22,6 +23,8 @@ from cenote.server.limits import Limits
 from cenote.server.response import common_lines
 
 __all__ = ["Application", "Listener"]
+
+_BACKLOG: Final = 1024
 
 
 class Application(Protocol):
@@ -58,19 +61,31 @@ class Listener:
         self.connections: set[Connection] = set()
         self.refused = 0
         self._clock = clock
-        self._server: asyncio.Server | None = None
+        self._servers: list[asyncio.Server] = []
         self._beat: asyncio.TimerHandle | None = None
         self._empty: asyncio.Future[None] | None = None
 
     async def start(self, host: str, port: int, tls: ssl.SSLContext | None) -> int:
         """Listen, and return the port (that the system chose, when `port` is 0)."""
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(
-            lambda: Connection(self), host, port, ssl=tls, backlog=1024, reuse_address=True
+        server = await loop.create_server(
+            lambda: Connection(self), host, port, ssl=tls, backlog=_BACKLOG, reuse_address=True
         )
+        self._servers.append(server)
         self._beat = loop.call_later(1.0, self._on_beat, loop)
-        bound: socket.socket = self._server.sockets[0]
+        bound: socket.socket = server.sockets[0]
         return int(bound.getsockname()[1])
+
+    async def start_on(self, sockets: Sequence[socket.socket], tls: ssl.SSLContext | None) -> None:
+        """Listen on sockets that are bound."""
+        loop = asyncio.get_running_loop()
+        for each in sockets:
+            self._servers.append(
+                await loop.create_server(
+                    lambda: Connection(self), sock=each, ssl=tls, backlog=_BACKLOG
+                )
+            )
+        self._beat = loop.call_later(1.0, self._on_beat, loop)
 
     def _on_beat(self, loop: asyncio.AbstractEventLoop) -> None:
         self.tick += 1
@@ -98,8 +113,8 @@ class Listener:
 
         Returns how many connections were cut.
         """
-        if self._server is not None:
-            self._server.close()
+        for server in self._servers:
+            server.close()
         if self.connections:
             self._empty = asyncio.get_running_loop().create_future()
             for connection in tuple(self.connections):
@@ -110,6 +125,6 @@ class Listener:
             connection.transport.abort()
         if self._beat is not None:
             self._beat.cancel()
-        if self._server is not None:
-            await self._server.wait_closed()
+        for server in self._servers:
+            await server.wait_closed()
         return len(cut)

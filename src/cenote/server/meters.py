@@ -8,10 +8,26 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from cenote.base import Registry
+from cenote.server.diskspace import disk_bytes
+from cenote.sqldb import Directory
 
-__all__ = ["Meters"]
+__all__ = ["Meters", "watch_directory"]
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0)
+
+
+def watch_directory(registry: Registry, directory: Directory, root: str) -> None:
+    """Add what is told of a directory and its commits."""
+    registry.gauge(
+        "cenote_commit_groups",
+        "Commits made durable since the start.",
+        lambda: directory.groups()[0],
+    )
+    registry.gauge(
+        "cenote_commit_changes", "Changes that shared those commits.", lambda: directory.groups()[1]
+    )
+    registry.gauge("cenote_buckets", "Buckets in the directory.", lambda: len(directory.names()))
+    registry.gauge("cenote_disk_bytes", "Bytes the directory takes.", lambda: disk_bytes(root))
 
 
 class Meters:

@@ -78,6 +78,8 @@ class Pipeline:
         self.rand = rand
         self.meters = meters
         self.ready = True
+        # Of several processes: hands over the metrics of all, as text, or None.
+        self.count: Callable[[Callable[[str | None], None]], None] | None = None
         self._keys = keys
         self._hosts = Hosts(settings.domains)
         self._access_log = access_log
@@ -236,9 +238,16 @@ class Pipeline:
         )
 
     def _probe(self, call: Call) -> object:
+        probe = PROBES[call.exchange.head.path]
+        if probe == "metrics" and self.count is not None:
+            self.count(lambda text: call.go_on(self._tell, call, probe, text))
+            return PENDING
+        return self._tell(call, probe, None)
+
+    def _tell(self, call: Call, probe: str, metrics: str | None) -> object:
         exchange = call.exchange
-        probe = PROBES[exchange.head.path]
-        status, kind, body = probe_answer(probe, self.ready, self.meters.registry)
+        text = metrics if metrics is not None else self.meters.registry
+        status, kind, body = probe_answer(probe, self.ready, text)
         lines = header_lines(
             [
                 ("content-type", kind),

@@ -11,7 +11,7 @@ from typing import Literal
 
 from msgspec import Struct, field
 
-from cenote.errors import InvalidError, UnsupportedError
+from cenote.errors import InvalidError
 from cenote.server.limits import Limits
 
 __all__ = ["Settings"]
@@ -30,7 +30,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     domains: hosts whose subdomains are buckets.
     anonymous: what a request without a signature may do: nothing, read and list, or everything.
     account_id: the owner that x-amz-expected-bucket-owner is compared with, 12 digits.
-    read_only: refuse every change. workers: processes; one is all there is.
+    read_only: refuse every change. workers: processes that answer clients; from 2 on, one more
+    process does all the writing.
     threads: worker threads for long bodies. tls_cert, tls_key: PEM files; both or neither.
     access_log: a line per request, off by default: it costs a fifth of a small request.
     access_log_file: where the lines go; None is standard error.
@@ -59,13 +60,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     limits: Limits = field(default_factory=Limits)
 
     def check(self) -> None:
-        """Raise InvalidError or UnsupportedError for settings that cannot go together."""
-        if self.workers != 1:
-            raise UnsupportedError(
-                f"workers is {self.workers}, and only 1 is supported",
-                kind="not_implemented",
-                hint="one process serves all connections and shares commits between them",
-            )
+        """Raise InvalidError for settings that cannot go together."""
+        if not 1 <= self.workers <= 64:
+            raise _invalid("workers", self.workers, "1 to 64")
         if not 0 <= self.port <= 65535:
             raise _invalid("port", self.port, "0 to 65535")
         if not 1 <= self.threads <= 1024:

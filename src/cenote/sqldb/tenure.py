@@ -43,7 +43,7 @@ def take_lock(root: Path) -> int:
     own = root / ".cenote"
     try:
         own.mkdir(mode=0o700, exist_ok=True)
-        fd = os.open(own / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
+        fd = os.open(own / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except PermissionError as error:
         raise DeniedError(
             f"{root} cannot be written to", kind="read_only", hint="open it read-only"

@@ -114,7 +114,7 @@ def test_flags_that_mean_something_else_are_refused_with_the_reason(run: Run, fl
         (("serve", "d", "--root", "e"), "named twice"),
         (("serve", "d", "--set", "limits.idel_timeout=1"), "unknown setting"),
         (("serve", "d", "--set", "port"), "not KEY=VALUE"),
-        (("serve", "d", "--workers", "2"), "only 1"),
+        (("serve", "d", "--workers", "0"), "1 to 64"),
         (("serve", "d", "--access-key", "alone"), "go together"),
         (("server", "d", "--console-address", ":9001"), "there is no web console"),
         (("server", "d1", "d2"), "one directory"),

@@ -19,7 +19,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from cenote.base import SeededRand
-from cenote.errors import InvalidError, UnavailableError, UnsupportedError
+from cenote.errors import InvalidError, UnavailableError
 from cenote.server import BackgroundServer, Settings, load_credentials
 
 
@@ -178,7 +178,7 @@ def test_bad_credentials_are_refused(tmp_path: Path, fields: dict[str, Any]):
 @pytest.mark.parametrize(
     ("fields", "kind"),
     [
-        ({"workers": 2}, UnsupportedError),
+        ({"workers": 0}, InvalidError),
         ({"port": 70000}, InvalidError),
         ({"access_key": "abc"}, InvalidError),
         ({"tls_cert": "x"}, InvalidError),
