@@ -1,20 +1,19 @@
-"""A server process for the races; its directory must be sound afterwards."""
+"""Servers for the races; their directories must be sound afterwards."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from cenote.testing import Endpoint, ServerProcess
 
 
-@pytest.fixture(scope="session")
-def arena(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
-    scratch = tmp_path_factory.mktemp("arena")
-    with ServerProcess(scratch / "data", scratch) as server:
+def serving(scratch: Path, *flags: str) -> Iterator[Endpoint]:
+    with ServerProcess(scratch / "data", scratch, flags=flags) as server:
         yield server.start()
         assert server.stop() == 0, server.log_end()
     checked = subprocess.run(
@@ -24,3 +23,15 @@ def arena(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
         check=False,
     )
     assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+@pytest.fixture(scope="session")
+def arena(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
+    """One process."""
+    yield from serving(tmp_path_factory.mktemp("arena"))
+
+
+@pytest.fixture(scope="session")
+def family(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
+    """Three workers and their writer."""
+    yield from serving(tmp_path_factory.mktemp("family"), "--workers", "3")

@@ -215,15 +215,22 @@ def test_over_http(arena: Endpoint):
     over_http(arena, clients=12, keys=3, operations=50)
 
 
+def test_over_http_of_several_processes(family: Endpoint):
+    """What one worker has acknowledged, every other one shows."""
+    over_http(family, clients=12, keys=3, operations=50)
+
+
 def test_in_process(tmp_path: Path):
     in_process(tmp_path / "data", clients=12, keys=3, operations=50)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_over_http_long(arena: Endpoint):
+@pytest.mark.parametrize("server", ["arena", "family"])
+def test_over_http_long(request: pytest.FixtureRequest, server: str):
+    endpoint: Endpoint = request.getfixturevalue(server)
     for _ in range(5):
-        over_http(arena, clients=32, keys=6, operations=150)
+        over_http(endpoint, clients=32, keys=6, operations=150)
 
 
 @pytest.mark.slow

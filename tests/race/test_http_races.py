@@ -18,9 +18,11 @@ WRITERS = 32
 LOSERS = {(412, "PreconditionFailed"), (409, "ConditionalRequestConflict")}
 
 
-@pytest.fixture(scope="module")
-def field(arena: Endpoint) -> Iterator[Field]:
-    made = Field(arena, WRITERS, random.randrange(1 << 32))
+@pytest.fixture(scope="module", params=["arena", "family"])
+def field(request: pytest.FixtureRequest) -> Iterator[Field]:
+    """The writers' connections, to one process and to several."""
+    endpoint: Endpoint = request.getfixturevalue(request.param)
+    made = Field(endpoint, WRITERS, random.randrange(1 << 32))
     yield made
     made.close()
 
@@ -121,7 +123,10 @@ def test_one_bucket_of_many_created(field: Field):
 
 
 def test_a_bucket_deleted_while_it_is_written_to(field: Field):
-    """Either the bucket goes and the object with it was never acknowledged, or it stays."""
+    """Either the bucket goes and the object with it was never acknowledged, or it stays.
+
+    A worker beside the writer may have to say 503, that is "try again", while the bucket goes.
+    """
     for number in range(8):
         bucket = f"/race-gone-{number}"
         assert field.one("PUT", bucket).status == 200
@@ -134,7 +139,7 @@ def test_a_bucket_deleted_while_it_is_written_to(field: Field):
         replies = field.volley(shots)
         gone = [w for w, reply in enumerate(replies) if w % 2 and reply.status == 204]
         kept = [w for w, reply in enumerate(replies) if not w % 2 and reply.status == 200]
-        assert {r.status for r in replies} <= {200, 204, 404, 409}, f"seed {field.seed}"
+        assert {r.status for r in replies} <= {200, 204, 404, 409, 503}, f"seed {field.seed}"
         assert len(gone) <= 1
         if gone:
             assert not kept, f"seed {field.seed}: {kept} acknowledged and lost"

@@ -92,10 +92,14 @@ class ServerProcess:
         return self._endpoint
 
     def kill(self) -> None:
-        """End it at once, as `kill -9` does. Harmless when it has ended."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
+        """End it at once, as `kill -9` does, and see its children end. Harmless when repeated."""
+        if self._process is None:
+            return
+        children = self.children() if self.is_alive() else []
+        self._process.kill()
+        self._process.wait()
+        while any(_runs(child) for child in children):
+            self._clock.sleep(POLL)
 
     def stop(self, limit: float = 30.0, signal_number: int = signal.SIGTERM) -> int:
         """Ask it to end and return its exit status.
@@ -110,11 +114,19 @@ class ServerProcess:
         """Tell whether it still runs."""
         return self._process is not None and self._process.poll() is None
 
+    def children(self) -> list[int]:
+        """Return the ids of the processes it started (Linux)."""
+        return [int(pid) for pid in _read(f"{self.pid}/task/{self.pid}/children").split()]
+
     def memory(self) -> int:
-        """Return its resident set in bytes (Linux)."""
-        status = Path(f"/proc/{self.pid}/status").read_text()
-        line = next(line for line in status.splitlines() if line.startswith("VmRSS:"))
-        return int(line.split()[1]) * 1024
+        """Return its and its children's resident sets in bytes (Linux)."""
+        sizes = [
+            int(line.split()[1])
+            for pid in (self.pid, *self.children())
+            for line in _read(f"{pid}/status").splitlines()
+            if line.startswith("VmRSS:")
+        ]
+        return sum(sizes) * 1024
 
     def open_files(self) -> int:
         """Return how many file descriptors it holds (Linux)."""
@@ -139,3 +151,17 @@ class ServerProcess:
         trace: TracebackType | None,
     ) -> None:
         self.kill()
+
+
+def _read(name: str) -> str:
+    """Return what /proc tells; nothing of a process that has gone."""
+    try:
+        return Path("/proc", name).read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+def _runs(pid: int) -> bool:
+    """Tell whether a process is there and is no zombie."""
+    state = _read(f"{pid}/stat").rpartition(")")[2].split()
+    return bool(state) and state[0] not in ("Z", "X")
