@@ -18,7 +18,7 @@ import binascii
 import hashlib
 import zlib
 from collections.abc import Callable, Iterable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Final
 
 import anycrc
@@ -63,9 +63,9 @@ _CRC_UPDATES: Final[dict[str, Callable[[Buffer, int], int]]] = {
     "CRC32C": _crc32c,
     "CRC64NVME": _crc64nvme,
 }
-_HASHES: Final[dict[str, Callable[[], Any]]] = {
-    "MD5": lambda: hashlib.md5(usedforsecurity=False),
-    "SHA1": lambda: hashlib.sha1(usedforsecurity=False),
+_HASHES: Final[dict[str, Callable[..., Any]]] = {
+    "MD5": partial(hashlib.md5, usedforsecurity=False),
+    "SHA1": partial(hashlib.sha1, usedforsecurity=False),
     "SHA256": hashlib.sha256,
 }
 
@@ -108,9 +108,11 @@ class Digests:
 
 def digest_of(algorithm: str, data: Buffer) -> bytes:
     """Return one digest of bytes that are all at hand."""
-    digests = Digests((algorithm,))
-    digests.update(data)
-    return digests.digest(algorithm)
+    update = _CRC_UPDATES.get(algorithm)
+    if update is not None:
+        return update(data, 0).to_bytes(DIGEST_SIZES[algorithm], "big")
+    digest: bytes = _HASHES[algorithm](data).digest()
+    return digest
 
 
 def crc64nvme(data: Buffer, crc: int = 0) -> int:

@@ -87,6 +87,13 @@ class Bodies(Protocol):
         """
         ...
 
+    def stage(self, data: bytes, algorithms: Sequence[str] = ()) -> StagedBody:
+        """Stage a body that is at hand: what `writer` gives for it, without the steps between.
+
+        Requires: at most `inline_max` bytes. Does not wait for a disk up to 64 KiB.
+        """
+        ...
+
     def discard(self, staged: StagedBody) -> None:
         """Give back a staged body that will not be committed."""
         ...

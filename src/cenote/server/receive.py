@@ -11,15 +11,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from cenote.ports import Bucket, StagedBody
-from cenote.s3 import Auth, ChunkedPayload, S3Error
-from cenote.server.body import Gather, Pour
+from cenote.ports import Bodies, Bucket, StagedBody
+from cenote.s3 import Auth, ChunkDecoder, ChunkedPayload, Payload, S3Error
+from cenote.server.body import Pour
 from cenote.server.call import PENDING, Call
 from cenote.server.intake import Intake, Taken
 
 __all__ = ["body_length", "discard", "receive"]
 
 GATHER_MAX: Final = 64 << 10
+_NO_TRAILERS: Final[dict[str, str]] = {}
 _FRAMING: Final = 64 << 10  # what aws-chunked may add to a small body: signatures, a trailer
 
 
@@ -55,27 +56,11 @@ def receive(
 ) -> object:
     """Accept the body, and go on with `taken` when all of it is staged. Returns PENDING."""
     exchange = call.exchange
-    bodies = bucket.bodies
     payload = _auth(call).payload
-    intake = Intake(lambda: bodies.writer(length, algorithms), payload, length)
-    if length <= min(GATHER_MAX, bodies.inline_max):
-
-        def whole(data: bytes) -> object:
-            try:
-                if data:
-                    intake.write(data)
-                body = intake.finish()
-            except BaseException:
-                intake.give_up()
-                raise
-            return _settle(call, bucket, body, taken)
-
-        def too_large() -> None:
-            call.go_on(_refuse_length)
-
-        size_max = length + (_FRAMING if isinstance(payload, ChunkedPayload) else 0)
-        exchange.accept(Gather(size_max, lambda data: call.go_on(whole, data), too_large))
+    if length <= min(GATHER_MAX, bucket.bodies.inline_max):
+        exchange.accept(_Small(call, bucket.bodies, payload, length, algorithms, taken))
         return PENDING
+    intake = Intake(lambda: bucket.bodies.writer(length, algorithms), payload, length)
 
     def done(body: Taken | None, error: BaseException | None) -> None:
         if error is not None or body is None:
@@ -85,6 +70,64 @@ def receive(
 
     exchange.accept(Pour(exchange, call.pipeline.workers, intake, done))
     return PENDING
+
+
+class _Small:
+    """Takes a body that stays in memory, and goes on with it whole."""
+
+    __slots__ = (
+        "_algorithms",
+        "_bodies",
+        "_call",
+        "_length",
+        "_payload",
+        "_pieces",
+        "_room",
+        "_taken",
+    )
+
+    def __init__(
+        self,
+        call: Call,
+        bodies: Bodies,
+        payload: Payload,
+        length: int,
+        algorithms: Sequence[str],
+        taken: Callable[[Taken], object],
+    ) -> None:
+        self._call = call
+        self._bodies = bodies
+        self._payload = payload
+        self._length = length
+        self._algorithms = algorithms
+        self._taken = taken
+        self._pieces: list[bytes] = []
+        self._room = length + (_FRAMING if isinstance(payload, ChunkedPayload) else 0)
+
+    def feed(self, data: bytes) -> None:
+        self._room -= len(data)
+        if self._room >= 0:
+            self._pieces.append(data)
+        else:
+            self._pieces.clear()
+            self._call.go_on(_raise, S3Error("IncompleteBody"))
+
+    def end(self) -> None:
+        self._call.go_on(self._stage)
+
+    def abort(self) -> None:
+        self._pieces.clear()
+
+    def _stage(self) -> object:
+        pieces, trailers = self._pieces, _NO_TRAILERS
+        if isinstance(self._payload, ChunkedPayload):
+            decoder = ChunkDecoder(self._payload)
+            pieces = [piece for sent in pieces for piece in decoder.feed(sent)]
+            trailers = decoder.finish()
+        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        if len(data) != self._length:
+            raise S3Error("IncompleteBody")
+        return self._taken(Taken(self._bodies.stage(data, self._algorithms), trailers))
 
 
 def _settle(call: Call, bucket: Bucket, body: Taken, taken: Callable[[Taken], object]) -> object:
@@ -99,10 +142,6 @@ def discard(call: Call, bucket: Bucket, staged: StagedBody) -> None:
     """Give back a staged body that will not be stored, without holding up the loop."""
     if staged.extents:
         call.pipeline.workers.submit(lambda: bucket.bodies.discard(staged))
-
-
-def _refuse_length() -> object:
-    raise S3Error("IncompleteBody")
 
 
 def _raise(error: BaseException | None) -> object:

@@ -29,7 +29,7 @@ from cenote.sqldb.rows import valued_object_of
 from cenote.sqldb.runs import Run
 from cenote.sqldb.txn import EAGER_MAX, SPOOL
 from cenote.sqldb.view import OBJECT_VALUE, View
-from cenote.sqldb.writers import InlineWriter, PackWriter, SpoolWriter
+from cenote.sqldb.writers import InlineWriter, PackWriter, SpoolWriter, stage_inline
 
 __all__ = ["INLINE_LIMIT", "SqliteBodies"]
 
@@ -92,6 +92,18 @@ class SqliteBodies:
             self._spooled += 1
             number = self._spooled
         return SpoolWriter(size, algorithms, number, self._spool_path(number))
+
+    def stage(self, data: bytes, algorithms: Sequence[str] = ()) -> StagedBody:
+        """Stage a body that is at hand. See `ports.Bodies`."""
+        if len(data) <= min(EAGER_MAX, self.inline_max):
+            return stage_inline(data, algorithms)
+        writer = self.writer(len(data), algorithms)
+        try:
+            writer.write(data)
+            return writer.finish()
+        except BaseException:
+            writer.abort()
+            raise
 
     def reserve(self, size: int) -> Extent:
         """Give out a region for a body that another process writes, synced, before it is committed.

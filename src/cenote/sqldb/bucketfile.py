@@ -24,7 +24,7 @@ from typing import Final, NoReturn, TypeVar
 import apsw
 
 from cenote.errors import DeniedError, Error, UnavailableError
-from cenote.ports import BodyWriter, Change, ObjectRecord
+from cenote.ports import BodyWriter, Change, ObjectRecord, StagedBody
 from cenote.sqldb.bodies import SqliteBodies
 from cenote.sqldb.check import Finding, check_bucket
 from cenote.sqldb.commit import CommitQueue, Committed, Done, Scheduler
@@ -112,6 +112,9 @@ class SqliteIndex(ReadingIndex):
 
 class _ReadOnlyBodies(SqliteBodies):
     def writer(self, size: int, algorithms: object = ()) -> BodyWriter:
+        raise DeniedError(f"bucket {self._name} is open read-only", kind="read_only")
+
+    def stage(self, data: bytes, algorithms: object = ()) -> StagedBody:
         raise DeniedError(f"bucket {self._name} is open read-only", kind="read_only")
 
 
