@@ -251,9 +251,8 @@ class Connection(asyncio.Protocol):
             self._repeated,
         )
         exchange = Exchange(self, head, length, chunked, parser.should_keep_alive())
-        if "expect" in head.headers:
-            if head.headers["expect"].lower() != "100-continue":
-                raise Refusal(417, "ExpectationFailed", "The Expect header is not supported.")
+        if "expect" in head.headers and head.headers["expect"].lower() == "100-continue":
+            # There is no other expectation, and one may be passed over (RFC 9110, 10.1.1).
             exchange.expects = chunked or length > 0
         self._receiving = exchange
         self._window_since = self._listener.tick
