@@ -16,12 +16,12 @@ MIB = 1024 * 1024
 @pytest.fixture
 def aws(need_program, endpoint, run, tmp_path):
     program = need_program("aws", "pip install awscli")
-    # Left alone, it presigns for any endpoint but AWS's own with the retired signature version 2.
-    config = tmp_path / "aws-config"
-    config.write_text("[default]\ns3 =\n  signature_version = s3v4\n")
-    extra = {"AWS_CONFIG_FILE": str(config)}
 
-    def call(*words, **options):
+    def call(*words, version=None, **options):
+        # Left alone, it presigns for any endpoint but AWS's own with signature version 2.
+        config = tmp_path / "aws-config"
+        config.write_text(f"[default]\ns3 =\n  signature_version = {version}\n" if version else "")
+        extra = {"AWS_CONFIG_FILE": str(config)}
         return run([program, "--endpoint-url", endpoint.url, *words], extra=extra, **options)
 
     return call
@@ -76,9 +76,12 @@ def test_move_list_presign_and_remove(aws, bucket, tmp_path) -> None:
     assert not (tmp_path / "one.txt").exists()
     aws("s3", "mv", f"s3://{bucket}/one.txt", f"s3://{bucket}/x/two.txt", "--no-progress")
     assert aws("s3", "ls", f"s3://{bucket}").split() == ["PRE", "x/"]
-    url = aws("s3", "presign", f"s3://{bucket}/x/two.txt", "--expires-in", "60").strip()
-    with urllib.request.urlopen(url) as answer:
-        assert answer.read() == b"one"
+    presign = ["s3", "presign", f"s3://{bucket}/x/two.txt", "--expires-in", "60"]
+    for version, proof in ((None, "&Signature="), ("s3v4", "&X-Amz-Signature=")):
+        url = aws(*presign, version=version).strip()
+        assert proof in url.replace("?", "&")
+        with urllib.request.urlopen(url) as answer:
+            assert answer.read() == b"one"
     aws("s3", "rm", f"s3://{bucket}/x", "--recursive")
     aws("s3", "rb", f"s3://{bucket}")
     assert bucket not in aws("s3", "ls")

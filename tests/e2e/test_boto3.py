@@ -202,6 +202,83 @@ def test_presigned_urls(s3, bucket) -> None:
             assert code in error.read()
 
 
+@pytest.fixture
+def as_installed(endpoint):
+    """A boto3 client that nobody configured: it signs by version 4, and presigns by version 2."""
+    import boto3
+
+    client = boto3.client(
+        "s3",
+        endpoint_url=endpoint.url,
+        region_name=endpoint.region,
+        aws_access_key_id=endpoint.access_key,
+        aws_secret_access_key=endpoint.secret_key,
+    )
+    yield client
+    client.close()
+
+
+def test_presigned_urls_of_a_client_as_installed(as_installed, s3, bucket) -> None:
+    import urllib3
+
+    http = urllib3.PoolManager()
+    at = {"Bucket": bucket, "Key": "a b+c/ü~(1).txt"}
+    meta = {"Metadata": {"who": "me"}, "ContentType": "text/x-e2e"}
+    put = as_installed.generate_presigned_url("put_object", Params={**at, **meta}, ExpiresIn=60)
+    assert "Signature=" in put
+    assert "X-Amz-" not in put
+    assert http.request("PUT", put, body=b"hello").status == 200
+    assert http.request("PUT", put, body=b"hello", headers={"x-amz-meta-who": "me"}).status == 200
+    head = s3.head_object(**at)
+    assert (head["Metadata"], head["ContentType"]) == ({"who": "me"}, "text/x-e2e")
+    overrides = {"ResponseContentType": "text/html; charset=x", "ResponseExpires": "0"}
+    get = as_installed.generate_presigned_url(
+        "get_object", Params={**at, **overrides}, ExpiresIn=60
+    )
+    answer = http.request("GET", get)
+    assert (answer.status, answer.data) == (200, b"hello")
+    assert answer.headers["Content-Type"] == "text/html; charset=x"
+    for method, url, sent, code in (
+        ("PUT", get, {}, "SignatureDoesNotMatch"),
+        ("PUT", put, {"Content-Type": "text/html"}, "InvalidArgument"),
+        ("PUT", put, {"x-amz-copy-source": f"/{bucket}/other"}, "SignatureDoesNotMatch"),
+        ("PUT", f"{put}&x-amz-acl=private", {}, "SignatureDoesNotMatch"),
+        ("PUT", f"{put}&tagging", {}, "SignatureDoesNotMatch"),
+        ("GET", get.replace("text%2Fhtml", "text%2Fplain"), {}, "SignatureDoesNotMatch"),
+        ("GET", get.replace("Expires=1", "Expires=2"), {}, "SignatureDoesNotMatch"),
+    ):
+        answer = http.request(method, url, headers=sent, body=b"" if method == "PUT" else None)
+        assert answer.status in (400, 403)
+        assert f"<Code>{code}</Code>" in answer.data.decode(), url
+    late = as_installed.generate_presigned_url("get_object", Params=at, ExpiresIn=-1)
+    assert "Request has expired" in http.request("GET", late).data.decode()
+    listing = as_installed.generate_presigned_url("list_objects_v2", Params={"Bucket": bucket})
+    assert http.request("GET", listing).status == 200
+
+
+def test_all_of_it_by_version_2(endpoint, bucket, refused) -> None:
+    old = endpoint.boto3(signature_version="s3")
+    old.put_object(
+        Bucket=bucket, Key="a b", Body=b"x" * 9, ContentType="text/x", Metadata={"a": "b"}
+    )
+    assert old.get_object(Bucket=bucket, Key="a b", Range="bytes=0-2")["Body"].read() == b"xxx"
+    old.copy_object(Bucket=bucket, Key="copy", CopySource={"Bucket": bucket, "Key": "a b"})
+    old.upload_fileobj(io.BytesIO(b"y" * (9 * MIB)), bucket, "parts")
+    old.put_object_tagging(
+        Bucket=bucket, Key="copy", Tagging={"TagSet": [{"Key": "k", "Value": "v"}]}
+    )
+    keys = [entry["Key"] for entry in old.list_objects_v2(Bucket=bucket)["Contents"]]
+    assert keys == ["a b", "copy", "parts"]
+    assert old.get_bucket_location(Bucket=bucket)["ResponseMetadata"]["HTTPStatusCode"] == 200
+    gone = old.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": key} for key in keys]})
+    assert len(gone["Deleted"]) == 3
+    assert bucket in [entry["Name"] for entry in old.list_buckets()["Buckets"]]
+    wrong = endpoint.boto3(secret_key="wrong", signature_version="s3")
+    assert refused(wrong.list_objects_v2, Bucket=bucket) == (403, "SignatureDoesNotMatch")
+    old.close()
+    wrong.close()
+
+
 def test_paging_in_both_versions(s3, bucket) -> None:
     keys = sorted(
         [f"dir{i:02}/{name}" for i in range(9) for name in ("a", "b")]
