@@ -23,16 +23,53 @@ def make_client(server: Any, **config: Any) -> Any:
     return boto3.client("s3", config=Config(**config), **server.client_arguments())
 
 
+class Family:
+    """A server of several processes, with what the tests ask of a `BackgroundServer`."""
+
+    def __init__(self, process: Any) -> None:
+        self.process = process
+
+    @property
+    def port(self) -> int:
+        return self.process.endpoint.port
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def client_arguments(self) -> dict[str, Any]:
+        endpoint = self.process.endpoint
+        return {
+            "endpoint_url": self.endpoint,
+            "aws_access_key_id": endpoint.access_key,
+            "aws_secret_access_key": endpoint.secret_key,
+            "region_name": "us-east-1",
+        }
+
+
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """A `BackgroundServer` for the session; its directory is checked at the end."""
+def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Any]:
+    """A `BackgroundServer` for the session, or by the parameter "family" two workers and a writer.
+
+    Its directory is checked at the end.
+    """
     from cenote import Store
     from cenote.server import BackgroundServer
+    from cenote.testing import ServerProcess
 
     os.environ.setdefault("AWS_EC2_METADATA_DISABLED", "true")
     root = tmp_path_factory.mktemp("server")
-    with BackgroundServer(root=str(root)) as running:
-        yield running
+    if getattr(request, "param", "thread") == "thread":
+        with BackgroundServer(root=str(root)) as running:
+            yield running
+    else:
+        scratch = tmp_path_factory.mktemp("family")
+        with ServerProcess(root, scratch, flags=["--workers", "2"]) as process:
+            process.start()
+            yield Family(process)
+            assert process.stop() == 0, process.log_end()
     with Store(root) as store:
         findings = store.check()
     assert not findings, findings
