@@ -6,6 +6,8 @@ import hashlib
 import io
 import random
 import socket
+import ssl
+import urllib.request
 import zlib
 
 import pytest
@@ -64,7 +66,8 @@ def test_aws_cli_copies_in_parts(need_program, secure_endpoint, run, s3, bucket,
     assert (tmp_path / "back").read_bytes() == (tmp_path / "big").read_bytes()
 
 
-def test_buckets_are_host_names(secure_endpoint, s3, bucket, monkeypatch) -> None:
+@pytest.mark.parametrize("version", ["s3v4", "s3"])
+def test_buckets_are_host_names(secure_endpoint, s3, bucket, monkeypatch, version) -> None:
     domain, port = secure_endpoint.domain, secure_endpoint.port
 
     def resolve(host, *rest, real=socket.getaddrinfo):
@@ -73,7 +76,7 @@ def test_buckets_are_host_names(secure_endpoint, s3, bucket, monkeypatch) -> Non
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
     key = "dir/ünï+code %2F.txt"
     by_name = dataclasses.replace(secure_endpoint, host=domain)
-    named = by_name.boto3(s3={"addressing_style": "virtual"})
+    named = by_name.boto3(s3={"addressing_style": "virtual"}, signature_version=version)
     try:
         named.put_object(Bucket=bucket, Key=key, Body=b"by name")
         assert s3.get_object(Bucket=bucket, Key=key)["Body"].read() == b"by name"
@@ -81,6 +84,9 @@ def test_buckets_are_host_names(secure_endpoint, s3, bucket, monkeypatch) -> Non
         assert [entry["Key"] for entry in listed] == [key]
         url = named.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": key})
         assert url.startswith(f"https://{bucket}.{domain}:{port}/dir/")
+        trust = ssl.create_default_context(cafile=secure_endpoint.certificate)
+        with urllib.request.urlopen(url, context=trust) as answer:
+            assert answer.read() == b"by name"
         assert bucket in {found["Name"] for found in named.list_buckets()["Buckets"]}
         assert named.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": key}]})["Deleted"]
         named.delete_bucket(Bucket=bucket)
