@@ -1,5 +1,6 @@
 """Small parts every layer uses: clocks, randomness, digests, settings, logs, metrics."""
 
+from cenote.base.awsprofile import aws_profile
 from cenote.base.clock import Clock, ManualClock, SystemClock
 from cenote.base.digest import (
     CHECKSUM_ALGORITHMS,
@@ -57,6 +58,7 @@ __all__ = [
     "SystemClock",
     "SystemRand",
     "TextFormatter",
+    "aws_profile",
     "configure_logging",
     "crc64nvme",
     "crc_combine",

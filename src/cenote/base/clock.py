@@ -28,6 +28,10 @@ class Clock(Protocol):
         """Block the calling thread for `seconds`."""
         ...
 
+    async def sleep_async(self, seconds: float) -> None:
+        """Suspend the calling task for `seconds`."""
+        ...
+
 
 class SystemClock:
     """The machine's clock."""
@@ -42,6 +46,11 @@ class SystemClock:
 
     def sleep(self, seconds: float) -> None:
         time.sleep(seconds)  # noqa: TID251 - this is the shop
+
+    async def sleep_async(self, seconds: float) -> None:
+        from asyncio import sleep  # here, so that programs without a loop do not pay for it
+
+        await sleep(seconds)
 
 
 class ManualClock:
@@ -61,6 +70,9 @@ class ManualClock:
             return self._elapsed
 
     def sleep(self, seconds: float) -> None:
+        self.advance(seconds)
+
+    async def sleep_async(self, seconds: float) -> None:
         self.advance(seconds)
 
     def advance(self, seconds: float) -> None:

@@ -33,6 +33,7 @@ COMMANDS: dict[str, str] = {
     "check": "Check every bucket of a directory, byte by byte if asked.",
     "config": "Show the server's settings and where they come from.",
     "demo": "Show buckets and objects at work in a directory of their own.",
+    "torture": "Try whether an object store keeps its promises under a race.",
     "version": "Print the versions of cenote and what it stands on.",
 }
 # Spellings other servers use; they call one of the above, and are not listed.

@@ -1,6 +1,7 @@
 """Keys and endpoint from where AWS's own tools look for them.
 
 Owns: the order of places: arguments, the environment, the profile's files. Reads, never writes.
+Does not own: how the files are read (`cenote.base.aws_profile`).
 
 The variables are those of the AWS SDKs and Tools Reference Guide: AWS_ACCESS_KEY_ID,
 AWS_SECRET_ACCESS_KEY, AWS_REGION and AWS_DEFAULT_REGION, AWS_ENDPOINT_URL_S3 and
@@ -9,12 +10,11 @@ AWS_ENDPOINT_URL, AWS_PROFILE, AWS_SHARED_CREDENTIALS_FILE, AWS_CONFIG_FILE.
 
 from __future__ import annotations
 
-import configparser
 from collections.abc import Mapping
-from pathlib import Path
 
 from msgspec import Struct
 
+from cenote.base import aws_profile
 from cenote.errors import InvalidError, UnsupportedError
 
 __all__ = ["Access", "find_access"]
@@ -41,7 +41,7 @@ def find_access(
     for temporary credentials.
     """
     name = profile or environ.get("AWS_PROFILE") or environ.get("AWS_DEFAULT_PROFILE")
-    section = _profile(environ, name)
+    section = aws_profile(environ, name)
     direct = {} if profile else environ
     access = direct.get("AWS_ACCESS_KEY_ID") or section.get("aws_access_key_id")
     secret = direct.get("AWS_SECRET_ACCESS_KEY") or section.get("aws_secret_access_key")
@@ -61,28 +61,3 @@ def find_access(
         or section.get("region")
         or DEFAULT_REGION,
     )
-
-
-def _profile(environ: Mapping[str, str], name: str | None) -> dict[str, str]:
-    home = Path(environ.get("HOME", "~")).expanduser()
-    section = name or "default"
-    files = (
-        (environ.get("AWS_CONFIG_FILE", home / ".aws/config"), ["profile " + section, section]),
-        (environ.get("AWS_SHARED_CREDENTIALS_FILE", home / ".aws/credentials"), [section]),
-    )
-    found: dict[str, str] = {}
-    seen = False
-    for path, sections in files:
-        parser = configparser.RawConfigParser()
-        try:
-            parser.read(path, "utf-8")
-        except (configparser.Error, UnicodeDecodeError, OSError) as error:
-            raise InvalidError(f"cannot read {path}: {error}") from error
-        for candidate in sections:
-            if parser.has_section(candidate):
-                seen = True
-                found.update(parser.items(candidate))
-                break
-    if name and not seen:
-        raise InvalidError(f"there is no profile {name!r} in ~/.aws/config or ~/.aws/credentials")
-    return found
