@@ -30,6 +30,7 @@ __all__ = [
 ]
 
 PAGE_MAX: Final = 10_000
+_UPLOADS_AT_ONCE: Final = 1000
 REGION_SIZE_MAX: Final = 64
 
 
@@ -59,8 +60,9 @@ def new_record(
 
 
 def close_if_empty(name: str) -> Change[None]:
-    """Let nothing more into the bucket, if it holds no object; uploads under way do not count.
+    """End the uploads under way, and let nothing more into the bucket, if it holds no object.
 
+    Should the removal be cut short the bucket is there again, empty: no upload may then miss bytes.
     Raises, in the change, ConflictError(kind="bucket_not_empty").
     """
     return CloseChange(name)
@@ -76,6 +78,9 @@ class CloseChange(Struct, frozen=True, array_like=True, tag="close"):
             raise ConflictError(
                 "the bucket is not empty", kind="bucket_not_empty", bucket=self.name
             )
+        while page := txn.uploads(("", ""), None, _UPLOADS_AT_ONCE):
+            for upload in page:
+                txn.delete_upload(upload.upload_id)
         txn.close_bucket()
 
 

@@ -12,9 +12,12 @@ Does not own: what is in a bucket (`bucketfile`).
 Invariants:
 1. A bucket exists when its `.sqlite3` file stands in ROOT, whole: it is linked there only after
    it was synced, and never over another.
-2. Dropping moves the packs out first: packs without an index are never ours to delete.
+2. Dropping moves the packs out first: packs without an index are never ours to delete. Then the
+   file, then its log: a file without its log may be an older state, with all that was in it.
 3. A name that is not 3 to 63 of `a-z 0-9 . -` never reaches the file system.
 4. Other programs' files are left alone; `notes` tells of them.
+5. Who makes or drops a bucket holds its name (`_changing`) and not the lock: it waits for the disk
+   and for commits, and an event loop that must finish those may be asking for another bucket.
 """
 
 from __future__ import annotations
@@ -67,6 +70,7 @@ failpoint.register(
     "create.synced",
     "drop.closed",
     "drop.packs_moved",
+    "drop.file_moved",
     "drop.moved",
     "drop.synced",
 )
@@ -107,6 +111,8 @@ class Directory:
         self._scheduler = scheduler
         self._own = self.root / ".cenote"
         self._lock = threading.RLock()
+        self._changing: set[str] = set()
+        self._changed = threading.Condition(self._lock)
         self._open: OrderedDict[str, BucketFile] = OrderedDict()
         self._closed = False
         self._syncers = Syncers()
@@ -187,6 +193,8 @@ class Directory:
                 self._require_open()
                 bucket = self._open.get(name)
                 if bucket is None:
+                    if name in self._changing:
+                        raise no_bucket(name)
                     bucket = self._open[name] = self._open_file(name)
                     self._let_rest()
                     return bucket
@@ -235,9 +243,32 @@ class Directory:
         if not is_bucket_name(record.name):
             raise InvalidError(f"{record.name!r} is not a bucket name", kind="invalid_bucket_name")
         self._require_writable()
-        target = self.root / f"{record.name}{_SUFFIX}"
+        name = record.name
         with self._lock:
+            while name in self._changing:
+                self._changed.wait()
             self._require_open()
+            if name in self._open:
+                raise _exists(name)
+            self._changing.add(name)
+        try:
+            self._make(record)
+        except BaseException:
+            self._let_go(name)
+            raise
+        with self._lock:
+            self._let_go(name)
+            return self.open(name)
+
+    def _let_go(self, name: str) -> None:
+        with self._lock:
+            self._changing.discard(name)
+            self._changed.notify_all()
+
+    def _make(self, record: BucketRecord) -> None:
+        # Nothing of this name is open here: a look into the file costs SQLite no locks.
+        target = self.root / f"{record.name}{_SUFFIX}"
+        try:
             if target.is_symlink() or (target.exists() and not _is_bucket(target)):
                 raise AlreadyExistsError(
                     f"{target} is another program's file",
@@ -245,24 +276,18 @@ class Directory:
                     hint="move it away, or choose another name",
                 )
             if target.exists():
-                raise AlreadyExistsError(
-                    f"bucket {record.name} exists already", kind="bucket_exists"
-                )
+                raise _exists(record.name)
             if (self.root / f"{record.name}.packs").exists():
                 raise DataError(
                     f"{self.root / record.name}.packs stands there without its index",
                     kind="foreign_file",
                     hint="move it away, or put its .sqlite3 file back",
                 )
-            try:
-                self._build(record, target)
-            except FileExistsError as error:
-                raise AlreadyExistsError(
-                    f"bucket {record.name} exists already", kind="bucket_exists"
-                ) from error
-            except (OSError, apsw.Error) as error:
-                raise translate(error, f"making bucket {record.name}") from error
-            return self.open(record.name)
+            self._build(record, target)
+        except FileExistsError as error:
+            raise _exists(record.name) from error
+        except (OSError, apsw.Error) as error:
+            raise translate(error, f"making bucket {record.name}") from error
 
     def _build(self, record: BucketRecord, target: Path) -> None:
         bucket_id = self._rand.bytes(16)
@@ -312,6 +337,8 @@ class Directory:
         with self._lock:
             bucket = self.open(name)
             del self._open[name]
+            self._changing.add(name)
+        try:
             if self._housekeeper is not None:
                 self._housekeeper.forget(bucket)
             bucket.close(dropped=True)
@@ -323,23 +350,28 @@ class Directory:
             try:
                 trash.mkdir()
                 self._move_out(name, trash)
-                sync_folder(self.root)
                 failpoint.hit("drop.synced")
             except OSError as error:
                 raise translate(error, f"dropping bucket {name}") from error
             finally:
                 if generations is not None:
                     generations.end(name)
+        finally:
+            self._let_go(name)
         shutil.rmtree(trash, ignore_errors=True)
 
     def _move_out(self, name: str, trash: Path) -> None:
         packs = self.root / f"{name}.packs"
         if packs.exists():
             packs.rename(trash / packs.name)
+            sync_folder(self.root)
         failpoint.hit("drop.packs_moved")
-        # The log before the file: a log without its file could be taken for the next one's.
-        for tail in ("-wal", "-shm", ""):
-            path = self.root / f"{name}{_SUFFIX}{tail}"
+        file = self.root / f"{name}{_SUFFIX}"
+        file.rename(trash / file.name)
+        failpoint.hit("drop.file_moved")
+        sync_folder(self.root)
+        for tail in ("-wal", "-shm"):  # were they left here, `_build` would remove them
+            path = file.with_name(file.name + tail)
             if path.exists():
                 path.rename(trash / path.name)
         failpoint.hit("drop.moved")
@@ -385,6 +417,8 @@ class Directory:
             if self._closed:
                 return
             self._closed = True
+            while self._changing:
+                self._changed.wait()
             buckets = list(self._open.values())
             self._open.clear()
         if self._housekeeper is not None:
@@ -446,6 +480,10 @@ def is_bucket_name(name: str) -> bool:
 def _is_bucket(path: Path) -> bool:
     with path.open("rb") as file:
         return header_verdict(file.read(100)) is None
+
+
+def _exists(name: str) -> AlreadyExistsError:
+    return AlreadyExistsError(f"bucket {name} exists already", kind="bucket_exists", bucket=name)
 
 
 def no_bucket(name: str) -> NotFoundError:
