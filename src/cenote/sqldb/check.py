@@ -117,7 +117,7 @@ def check_bucket(pool: Pool, packs: Packs, name: str, *, deep: bool = False) -> 
     with pool.reading() as reader:
         reader.execute("BEGIN")
         try:
-            for kind, message in _findings(reader, packs, deep=deep):
+            for kind, message in _findings(pool, reader, packs, deep=deep):
                 found.append(Finding(kind, message, name))
         except apsw.Error as error:
             found.append(Finding("unreadable", str(translate(error, "checking")), name))
@@ -127,7 +127,7 @@ def check_bucket(pool: Pool, packs: Packs, name: str, *, deep: bool = False) -> 
     return found
 
 
-def _findings(reader: Reader, packs: Packs, *, deep: bool) -> Iterator[tuple[str, str]]:
+def _findings(pool: Pool, reader: Reader, packs: Packs, *, deep: bool) -> Iterator[tuple[str, str]]:
     for (line,) in reader.execute("PRAGMA integrity_check").fetchall():
         if line != "ok":
             yield "integrity", f"SQLite: {line}"
@@ -139,18 +139,34 @@ def _findings(reader: Reader, packs: Packs, *, deep: bool) -> Iterator[tuple[str
         "SELECT DISTINCT pack FROM extent WHERE pack > 0 ORDER BY pack"
     ).fetchall()
     for (number,) in packed:
-        yield from _pack_findings(reader, packs, number, deep=deep)
+        for offset, kind, message in _pack_findings(reader, packs, number, deep=deep):
+            if _stands(pool, number, offset):
+                yield kind, message
     if deep:
         yield from _value_findings(reader)
 
 
+def _stands(pool: Pool, pack: int, offset: int | None) -> bool:
+    """Tell whether the index still has what was found damaged.
+
+    Bytes of the snapshot that were deleted since may have been given back already; who deletes
+    commits first, and then gives back.
+    """
+    with pool.reading() as reader:
+        if offset is None:
+            row = reader.one("SELECT 1 FROM extent WHERE pack=? AND pack>0 LIMIT 1", (pack,))
+        else:
+            row = reader.one("SELECT 1 FROM extent WHERE pack=? AND offset=?", (pack, offset))
+    return row is not None
+
+
 def _pack_findings(
     reader: Reader, packs: Packs, number: int, *, deep: bool
-) -> Iterator[tuple[str, str]]:
+) -> Iterator[tuple[int | None, str, str]]:
     try:
         pack = packs.use(number)
     except (DataError, OSError) as error:
-        yield "pack_file", f"pack {number}: {error}"
+        yield None, "pack_file", f"pack {number}: {error}"
         return
     try:
         size = os.fstat(pack.fd).st_size
@@ -160,16 +176,24 @@ def _pack_findings(
         ).fetchall()
         for offset, length, crc, body in rows:
             if offset - FRAME_HEAD < end:
-                yield "overlap", f"body {body} overlaps another in pack {number} at {offset}"
+                yield (
+                    offset,
+                    "overlap",
+                    f"body {body} overlaps another in pack {number} at {offset}",
+                )
             end = offset - FRAME_HEAD + frame_size(length)
             if offset + length > size:
-                yield "beyond_end", f"body {body} lies behind the end of pack {number}"
+                yield offset, "beyond_end", f"body {body} lies behind the end of pack {number}"
             elif os.pread(pack.fd, FRAME_HEAD, offset - FRAME_HEAD) != pack.frame_head(
                 offset - FRAME_HEAD, length, unsigned(crc)
             ):
-                yield "frame_head", f"the frame's head of body {body} in pack {number} is damaged"
+                yield (
+                    offset,
+                    "frame_head",
+                    f"the frame's head of body {body} in pack {number} is damaged",
+                )
             elif deep and _crc_of(pack, offset, length) != unsigned(crc):
-                yield "crc", f"the bytes of body {body} in pack {number} are damaged"
+                yield offset, "crc", f"the bytes of body {body} in pack {number} are damaged"
     finally:
         packs.unuse(pack)
 

@@ -192,8 +192,10 @@ class PackFile:
                 self._lock.notify_all()
 
     def close(self) -> None:
-        os.close(self.fd)
-        self.fd = -1
+        """Close the descriptor. Harmless when repeated."""
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
+            os.close(fd)
 
 
 def frames(path: Path) -> Iterator[Frame]:

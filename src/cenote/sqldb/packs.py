@@ -182,7 +182,7 @@ class Packs:
         """Give a pack back."""
         with self._lock:
             pack.uses -= 1
-            if self._closed and not pack.uses and pack.fd >= 0:
+            if not pack.uses and (self._closed or self._files.get(pack.number) is not pack):
                 pack.close()
             elif len(self._files) > self._idle_max:
                 self._close_idle(len(self._files) - self._idle_max)
@@ -247,7 +247,7 @@ class Packs:
         with self._lock:
             failpoint.hit("pack.unlink")
             pack = self._files.pop(number, None)
-            if pack is not None:
+            if pack is not None and not pack.uses:  # else `unuse` closes it: a check may be reading
                 pack.close()
             self.path(number).unlink(missing_ok=True)
 

@@ -93,13 +93,17 @@ class Pool:
         Raises: as `acquire`, and FormatVersionError when the file's version is not known.
         """
         connection = self._connect(apsw.SQLITE_OPEN_READWRITE)
-        connection.set_busy_timeout(_BUSY_MS)
-        require_version(connection, str(self.path), migrate=True)
-        connection.pragma("synchronous", "FULL")
-        connection.pragma("cache_size", -_WRITE_CACHE_KIB)
-        connection.pragma("journal_size_limit", _WAL_KEEP)
-        connection.pragma("wal_autocheckpoint", 0)
-        connection.pragma("foreign_keys", 0)
+        try:
+            connection.set_busy_timeout(_BUSY_MS)
+            require_version(connection, str(self.path), migrate=True)
+            connection.pragma("synchronous", "FULL")
+            connection.pragma("cache_size", -_WRITE_CACHE_KIB)
+            connection.pragma("journal_size_limit", _WAL_KEEP)
+            connection.pragma("wal_autocheckpoint", 0)
+            connection.pragma("foreign_keys", 0)
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
     def retire(self) -> None:
@@ -130,11 +134,15 @@ class Pool:
             connection = self._connect(apsw.SQLITE_OPEN_READONLY)
         else:
             connection = self._connect(apsw.SQLITE_OPEN_READWRITE)
-            connection.pragma("query_only", 1)
-        connection.set_busy_timeout(_BUSY_MS)
-        connection.pragma("cache_size", -_READ_CACHE_KIB)
         try:
+            if not self.read_only:
+                connection.pragma("query_only", 1)
+            connection.set_busy_timeout(_BUSY_MS)
+            connection.pragma("cache_size", -_READ_CACHE_KIB)
             require_version(connection, str(self.path), migrate=False)
+        except apsw.Error as error:
+            connection.close()
+            raise translate(error, f"opening {self.path}") from error
         except BaseException:
             connection.close()
             raise

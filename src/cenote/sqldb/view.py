@@ -157,7 +157,11 @@ class Snapshot:
 
     def __enter__(self) -> View:
         reader = self._reader = self._pool.acquire()
-        reader.execute("BEGIN")
+        try:
+            reader.execute("BEGIN")
+        except apsw.Error as error:
+            self._pool.release(reader)
+            raise translate(error, f"reading bucket {self._name}") from error
         return View(reader.execute, self._name)
 
     def __exit__(
