@@ -80,7 +80,7 @@ class Ledger:
 
     def __init__(self) -> None:
         self.settled: dict[str, Value | None] = {}
-        self.doubts: dict[str, Value | None] = {}
+        self.doubts: dict[str, list[Value | None]] = {}
         self.uploads: dict[str, Upload] = {}
         self.sides: dict[str, list[Side | Value]] = {}  # what each may be: one, or two in doubt
         self.acknowledged = 0
@@ -90,13 +90,17 @@ class Ledger:
     def attempt(self, key: str, after: Value | None) -> Iterator[Attempt]:
         """Begin to make `key` be `after`. Unless settled inside, it stays in doubt."""
         attempt = Attempt()
-        self.doubts[key] = after
+        doubts = self.doubts.setdefault(key, [])
+        doubts.append(after)
         yield attempt
         if attempt.acknowledged:
             self.settled[key] = after
+            doubts.clear()
             with self._lock:
                 self.acknowledged += 1
-        if attempt.acknowledged is not None:
+        elif attempt.acknowledged is False:
+            doubts.pop()
+        if not doubts:
             del self.doubts[key]
 
     @contextmanager
@@ -125,10 +129,7 @@ class Ledger:
 
     def allowed(self, key: str) -> list[Value | None]:
         """Return what may be found at `key`."""
-        found = [self.settled.get(key)]
-        if key in self.doubts:
-            found.append(self.doubts[key])
-        return found
+        return [self.settled.get(key), *self.doubts.get(key, [])]
 
     def judge(self, key: str, reply: Reply) -> str | None:
         """Compare what a GET found with what may be there; settle it, or return what is wrong."""

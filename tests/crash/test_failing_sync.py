@@ -25,8 +25,9 @@ BIG = 300_000
 
 
 @contextmanager
-def failing(pid: int, calls: str) -> Iterator[None]:
-    """Let these system calls of a running process fail with EIO, by strace."""
+def failing(server: ServerProcess, calls: str) -> Iterator[None]:
+    """Let these system calls of a running server fail with EIO, by strace."""
+    pids = [server.pid, *server.children()]
     strace = shutil.which("strace")
     if strace is None:
         pytest.skip("needs strace: apt-get install strace")
@@ -38,8 +39,7 @@ def failing(pid: int, calls: str) -> Iterator[None]:
             f"trace={calls}",
             "-e",
             f"inject={calls}:error=EIO",
-            "-p",
-            str(pid),
+            *[part for pid in pids for part in ("-p", str(pid))],
         ],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -47,9 +47,10 @@ def failing(pid: int, calls: str) -> Iterator[None]:
     )
     assert tracer.stderr is not None
     try:
-        line = tracer.stderr.readline()
-        if "attached" not in line:
-            pytest.skip(f"strace cannot attach: {line.strip()}")
+        for _ in pids:
+            line = tracer.stderr.readline()
+            if "attached" not in line:
+                pytest.skip(f"strace cannot attach: {line.strip()}")
         yield
     finally:
         tracer.send_signal(signal.SIGINT)
@@ -66,15 +67,16 @@ def body_of(number: int, size: int) -> bytes:
     return random.Random(number).randbytes(size)
 
 
-def test_refused_while_syncs_fail(tmp_path: Path):
-    with ServerProcess(tmp_path / "data", tmp_path) as server:
+@pytest.mark.parametrize("flags", [(), ("--workers", "2")], ids=["one process", "family"])
+def test_refused_while_syncs_fail(tmp_path: Path, flags: tuple[str, ...]):
+    with ServerProcess(tmp_path / "data", tmp_path, flags=flags) as server:
         endpoint = server.start()
         with WireClient(endpoint) as client:
             assert client.request("PUT", BUCKET).status == 200
             for number, size in enumerate([10, 3000, BIG]):
                 path = f"{BUCKET}/{number}"
                 assert client.request("PUT", path, body=body_of(number, size)).status == 200
-            with failing(server.pid, "fsync,fdatasync"):
+            with failing(server, "fsync,fdatasync"):
                 attempts = [
                     ("PUT", f"{BUCKET}/small", body_of(7, 100)),
                     ("PUT", f"{BUCKET}/large", body_of(8, BIG)),
@@ -115,7 +117,7 @@ def test_reads_that_fail(tmp_path: Path):
             for number, size in enumerate([10, 40_000, BIG]):
                 path = f"{BUCKET}/{number}"
                 assert client.request("PUT", path, body=body_of(number, size)).status == 200
-            with failing(server.pid, "pread64,sendfile"):
+            with failing(server, "pread64,sendfile"):
                 for number, size in enumerate([10, 40_000, BIG]):
                     try:
                         reply = client.request("GET", f"{BUCKET}/{number}")

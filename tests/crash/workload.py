@@ -86,13 +86,15 @@ class Client(threading.Thread):
     def _put_if_match(self) -> None:
         key = self._key()
         held = self._ledger.settled.get(key)
-        if held is not None:
+        if held is not None and key not in self._ledger.doubts:
             guard = [("if-match", held.etag())]
             reply = self._put(key, self._value(self._rng.randrange(4000)), guard)
             assert reply.status in (200, 500, 503), (reply.status, reply.code)
 
     def _put_if_absent(self) -> None:
         key = self._key()
+        if key in self._ledger.doubts:
+            return
         absent = self._ledger.settled.get(key) is None
         reply = self._put(key, self._value(100), [("if-none-match", "*")])
         assert reply.status in (200 if absent else 412, 500, 503), (reply.status, reply.code)
@@ -105,7 +107,7 @@ class Client(threading.Thread):
     def _copy(self) -> None:
         source, key = self._key(), self._key()
         held = self._ledger.settled.get(source)
-        if held is None or source == key:
+        if held is None or source == key or source in self._ledger.doubts:
             return
         value = Value(held.pieces, self._label(), held.multipart)
         headers = [
@@ -169,6 +171,8 @@ class Client(threading.Thread):
     def _list(self) -> None:
         reply = self._ask("GET", f"{BUCKET}?list-type=2&prefix={self._prefix}")
         if reply.status == 200:
+            if any(key.startswith(self._prefix) for key in self._ledger.doubts):
+                return
             held = [key for key in self._ledger.present() if key.startswith(self._prefix)]
             assert re.findall(r"<Key>(.+?)</Key>", reply.body.decode()) == held
 
@@ -181,6 +185,7 @@ class Client(threading.Thread):
             assert not (wrong := self._ledger.judge_side(name, bucket, found)), wrong
         (state,) = self._ledger.sides[name]
         held = self._ledger.settled.get(source := self._key())
+        held = None if source in self._ledger.doubts else held
         after: Side | Value
         if state is Side.ABSENT:
             after, method, path, headers = Side.EMPTY, "PUT", f"/{name}", []

@@ -138,7 +138,9 @@ def exchange(lab: Lab, sent: list[bytes]) -> bytes:
             connection.shutdown(socket.SHUT_WR)
             while data := connection.recv(1 << 16):
                 received += data
-        except (ConnectionResetError, BrokenPipeError):
+        except TimeoutError:
+            raise
+        except OSError:
             pass  # it was refused before all was sent
     return received
 

@@ -91,7 +91,7 @@ def test_large_documents_sent_ahead(lab: Lab, victim: ServerProcess):
     def work(client: WireClient, number: int) -> None:
         headers = {"content-md5": md5(body)}
         request = client.head("POST", f"/{lab.bucket}?delete", headers, body) + body
-        sender = threading.Thread(target=client.send, args=(request * 10,))
+        sender = threading.Thread(target=client.connect().sendall, args=(request * 10,))
         sender.start()
         for _ in range(10):
             assert client.reply("POST").status == 200
