@@ -26,6 +26,7 @@ from cenote.s3.coverage import coverage_table
 from cenote.s3.keyring import SigningKey
 from cenote.s3.ops import OPS, Op, Route
 from cenote.s3.parse import parse_input
+from cenote.s3.plain import PlainGet, plain_get
 from cenote.s3.ranges import content_range, settle_range
 from cenote.s3.render import render_error, render_output
 from cenote.s3.route import resolve
@@ -49,6 +50,7 @@ __all__ = [
     "CopySource",
     "Op",
     "Payload",
+    "PlainGet",
     "Rendered",
     "RequestHead",
     "Route",
@@ -63,6 +65,7 @@ __all__ = [
     "encode_chunks",
     "http_date",
     "parse_input",
+    "plain_get",
     "presign",
     "render_error",
     "render_output",

@@ -65,20 +65,17 @@ class Written(Struct, frozen=True):
 class Call:
     """An authenticated request for one operation."""
 
-    __slots__ = ("auth", "code", "exchange", "input", "pipeline", "request_id", "route")
+    __slots__ = ("auth", "code", "exchange", "input", "op", "pipeline", "request_id", "route")
 
     def __init__(self, pipeline: Pipeline, exchange: Exchange, request_id: str) -> None:
         self.pipeline = pipeline
         self.exchange = exchange
         self.request_id = request_id
+        self.op: Op | None = None
         self.route: Route | None = None
         self.auth: Auth | None = None
         self.input: Any = None
         self.code: str | None = None
-
-    @property
-    def op(self) -> Op | None:
-        return self.route.op if self.route is not None else None
 
     @property
     def now_ms(self) -> int:

@@ -29,6 +29,7 @@ from cenote.s3 import (
     S3Error,
     authenticate,
     parse_input,
+    plain_get,
     render_error,
     render_output,
     resolve,
@@ -41,6 +42,7 @@ from cenote.server.download import body_sender
 from cenote.server.exchange import Exchange
 from cenote.server.faults import s3_error_of
 from cenote.server.handlers import HANDLERS, RECEIVERS
+from cenote.server.handlers.reading import get_plain
 from cenote.server.health import PROBES, is_probe, probe_answer
 from cenote.server.hosts import Hosts
 from cenote.server.meters import Meters
@@ -149,12 +151,17 @@ class Pipeline:
         exchange = call.exchange
         head = exchange.head
         host_bucket = self._hosts.bucket_of(head.headers.get("host", ""))
-        if head.path in PROBES and host_bucket is None and self._is_probe(head):
-            return self._probe(call)
+        now_ms = self.clock.now_ms()
+        if host_bucket is None:
+            if head.method == "GET":
+                plain = plain_get(head, keys=self._keys, now_ms=now_ms, region=self.settings.region)
+                if plain is not None:
+                    return get_plain(call, plain)
+            if head.path in PROBES and self._is_probe(head):
+                return self._probe(call)
         route = resolve(head, host_bucket)
         call.route = route
-        op = route.op
-        now_ms = self.clock.now_ms()
+        call.op = op = route.op
         call.auth = auth = authenticate(
             head,
             route.params,
@@ -272,13 +279,13 @@ class Pipeline:
     # -- answers ------------------------------------------------------------------------------
 
     def _answer(self, call: Call, result: object) -> None:
+        if isinstance(result, Written):
+            lines = f"{result.lines}x-amz-request-id: {call.request_id}\r\n{self._id_2_line}"
+            call.exchange.reply(200, lines.encode("ascii"), result.body)
+            return
         route = call.route
         if route is None:
             raise TypeError("an answer without an operation")
-        if isinstance(result, Written):
-            ids = f"x-amz-request-id: {call.request_id}\r\n{self._id_2_line}"
-            call.exchange.reply(200, (result.lines + ids).encode("ascii"), result.body)
-            return
         body: bytes | Leased | None = None
         if isinstance(result, Answer):
             body = result.body

@@ -14,7 +14,16 @@ from cenote.buckets import NO_READ_CONDITIONS, PartSpan, limits, reading
 from cenote.buckets import conditions as rules
 from cenote.errors import PreconditionError
 from cenote.ports import BodyLease, Bucket, Checksum, ObjectRecord, PartMark
-from cenote.s3 import S3Error, content_range, http_date, settle_range, structs
+from cenote.s3 import (
+    OPS,
+    PlainGet,
+    Route,
+    S3Error,
+    content_range,
+    http_date,
+    settle_range,
+    structs,
+)
 from cenote.server.call import Answer, Call, Leased, Written
 from cenote.server.handlers.mapping import (
     checksum_members,
@@ -22,8 +31,9 @@ from cenote.server.handlers.mapping import (
     storage_class_shown,
 )
 
-__all__ = ["get_object", "get_object_attributes", "head_object", "plain_lines"]
+__all__ = ["get_object", "get_object_attributes", "get_plain", "head_object", "plain_lines"]
 
+_GET_OBJECT = OPS["GetObject"]
 INLINE_READ_MAX = 256 << 10
 ATTEMPTS = 8
 
@@ -37,9 +47,34 @@ def get_object(call: Call) -> object:
     found = bucket.index.object_value(asked.key, INLINE_READ_MAX)
     if found is None:
         raise rules.no_such_key(asked.key)
+    return _get_found(call, bucket, *found)
+
+
+def get_plain(call: Call, plain: PlainGet) -> object:
+    """Answer a plain GET, whose sender is proven."""
+    call.op, call.auth = _GET_OBJECT, plain.auth
+    bucket = call.pipeline.store.bucket(plain.bucket)
+    found = bucket.index.object_value(plain.key, INLINE_READ_MAX)
+    if found is None:
+        raise rules.no_such_key(plain.key)
     record, value = found
+    if value is not None:
+        lines = plain_lines(record, plain.with_checksum)
+        if lines is not None:
+            return Written(lines, value)
+    call.route = Route(_GET_OBJECT, plain.bucket, plain.key, {})
+    call.input = structs.GetObjectInput(
+        bucket=plain.bucket,
+        key=plain.key,
+        checksum_mode="ENABLED" if plain.with_checksum else None,
+    )
+    return _get_found(call, bucket, record, value)
+
+
+def _get_found(call: Call, bucket: Bucket, record: ObjectRecord, value: bytes | None) -> object:
     if value is None:
         return _get_long(call, bucket)
+    asked = call.input
     if _is_plain(asked):
         lines = plain_lines(record, asked.checksum_mode is not None)
         if lines is not None:
