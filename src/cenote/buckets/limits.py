@@ -143,8 +143,11 @@ def stored_content(content: Content) -> Content:
     Raises InvalidError: kind "invalid_argument" for a value no header line can carry,
     "invalid_redirect_location".
     """
-    if content == _EMPTY_CONTENT:
+    if content is _DEFAULT_CONTENT or content == _EMPTY_CONTENT:
         return _DEFAULT_CONTENT
+    if content.content_type and content == Content(content.content_type):
+        _check_line(content.content_type, "content_type")
+        return content
     for name in content.__struct_fields__:
         value = getattr(content, name)
         if value is not None:

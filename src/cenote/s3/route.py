@@ -154,8 +154,9 @@ def _first(
     for op in rows:
         if op.header is not None and not _has_header(op.header, headers, params):
             continue
-        if all(value is None or params.get(name) == value for name, value in op.query) and all(
-            name in params for name, _ in op.query
+        if not op.query or (
+            all(value is None or params.get(name) == value for name, value in op.query)
+            and all(name in params for name, _ in op.query)
         ):
             return op
     if not rows:
@@ -174,10 +175,18 @@ def _first(
 
 def _has_header(name: str, headers: Mapping[str, str], params: Mapping[str, str]) -> bool:
     """Tell if a header is there, or in the query, where presigning moves `x-amz-*` headers."""
-    return name in headers or (bool(params) and any(each.lower() == name for each in params))
+    if name in headers:
+        return True
+    size = len(name)
+    for each in params:  # noqa: SIM110 - a generator costs more than the loop
+        if len(each) == size and each.lower() == name:
+            return True
+    return False
 
 
 def _check_parameters(op: Op, params: Mapping[str, str]) -> None:
+    if params.keys() <= SIGNATURE_PARAMETERS:
+        return
     read = _READ_QUERY[op.name]
     for name in params:
         if name in read or name in _ALWAYS or brings_header(name, params):

@@ -7,6 +7,7 @@ Does not own: the syntax of either.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 from msgspec import Struct
 
@@ -26,6 +27,11 @@ from cenote.server.intake import Taken
 
 __all__ = ["Claimed", "whole_body"]
 
+_MD5_LENGTH: Final = len("content-md5")
+_NO_CLAIMS: Final = Claims()
+_DEFAULT: Final = (integrity.ALGORITHM_DEFAULT,)
+_DEFAULT_SIGNED: Final = (integrity.ALGORITHM_DEFAULT, "SHA256")
+
 
 def _headers(call: Call) -> Mapping[str, str]:
     """Return the headers, and the Content-MD5 that a presigned URL has among its parameters.
@@ -36,12 +42,10 @@ def _headers(call: Call) -> Mapping[str, str]:
     headers = call.exchange.head.headers
     if call.auth is None or not call.auth.presigned or call.route is None:
         return headers
-    moved = {
-        name.lower(): value
-        for name, value in call.route.params.items()
-        if name.lower() == "content-md5"
-    }
-    return {**headers, **moved} if moved else headers
+    for name, value in call.route.params.items():
+        if len(name) == _MD5_LENGTH and name.lower() == "content-md5":
+            return {**headers, "content-md5": value}
+    return headers
 
 
 class Claimed(Struct, frozen=True):
@@ -59,6 +63,8 @@ class Claimed(Struct, frozen=True):
     def algorithms(self, also: str | None = None) -> tuple[str, ...]:
         """Return what the body's writer must compute; `also` whatever the claims are."""
         claims = self.claims
+        if claims.algorithm is None and also is None:
+            return _DEFAULT if claims.sha256_hex is None else _DEFAULT_SIGNED
         wanted = integrity.algorithms_of(Claims(algorithm=claims.algorithm), also)
         if claims.sha256_hex is not None and "SHA256" not in wanted:
             return (*wanted, "SHA256")
@@ -72,6 +78,8 @@ class Claimed(Struct, frozen=True):
         claims = with_trailer(self.claims, body.trailers)
         if claims.sha256_hex is not None:
             BodyClaims(sha256_hex=claims.sha256_hex).verify(body.staged.checksums)
+        if claims.algorithm is None and claims.md5 is None:
+            return _NO_CLAIMS
         if claims.algorithm is None or claims.digest is None:
             return Claims(md5=claims.md5, algorithm=claims.algorithm)
         return Claims(claims.md5, {claims.algorithm: claims.digest}, claims.algorithm)

@@ -20,13 +20,13 @@ from cenote.buckets import (
 from cenote.buckets import conditions as rules
 from cenote.ports import Bucket, PartRecord
 from cenote.s3 import structs
-from cenote.server.call import Call
+from cenote.server.call import Call, Written
 from cenote.server.claims import Claimed
 from cenote.server.handlers.mapping import checksum_members, conditions_of, content_of
 from cenote.server.intake import Taken
 from cenote.server.receive import body_length, discard, receive
 
-__all__ = ["put_object", "upload_part"]
+__all__ = ["put_object", "stored_lines", "upload_part"]
 
 
 def put_object(call: Call) -> object:
@@ -62,9 +62,25 @@ def put_object(call: Call) -> object:
         return call.commit(bucket, change, stored, lambda: discard(call, bucket, body.staged))
 
     def stored(result: WriteResult) -> object:
-        return structs.PutObjectOutput(etag=result.etag, **checksum_members(result.checksum))
+        return Written(stored_lines(result), b"")
 
     return receive(call, bucket, length, claimed.algorithms(), taken)
+
+
+def stored_lines(result: WriteResult) -> str:
+    """Return the header lines that tell what was stored, as `PutObjectOutput` has them.
+
+    Written here and not by the table, at a fifth of the cost. Nothing in them came from a client
+    as it stands: a hash in hex, the name of an algorithm, a checksum computed here.
+    """
+    checksum = result.checksum
+    if checksum is None:
+        return f'etag: "{result.etag}"\r\ncontent-length: 0\r\n'
+    name = checksum.algorithm.lower()
+    return (
+        f'etag: "{result.etag}"\r\nx-amz-checksum-{name}: {checksum.value}\r\n'
+        f"x-amz-checksum-type: {checksum.type}\r\ncontent-length: 0\r\n"
+    )
 
 
 def upload_part(call: Call) -> object:
