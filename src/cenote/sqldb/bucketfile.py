@@ -153,7 +153,7 @@ class BucketFile:
         self._reserve = reserve
         self._inline_default = inline_max
         self._log_pages = 0
-        self._freed = True
+        self._freed = False
         self._tending = threading.Lock()
         self._changes_seen = -1
         self._pool = Pool(path, read_only=read_only, keep_log=leases_folder is not None)
@@ -203,6 +203,9 @@ class BucketFile:
                 recover_packs(self._pool, self._packs, alone=alone)
             except (OSError, apsw.Error) as error:
                 raise translate(error, f"recovering bucket {self.name}") from error
+            self._freed = self._is_owed()
+            if self._freed:
+                self._ask()
 
     # After a commit. Called by the committing thread: must be quick and not raise.
 
@@ -234,6 +237,16 @@ class BucketFile:
         if before < LOG_SOME or pages % 256 < pages - before:
             self._wants_tending(self)
         return False
+
+    def _is_owed(self) -> bool:
+        """Tell whether an earlier process left space to be given back."""
+        with self._pool.reading() as reader:
+            return bool(
+                reader.one(
+                    "SELECT EXISTS(SELECT 1 FROM freed)"
+                    " OR EXISTS(SELECT 1 FROM pack WHERE sealed AND live=0)"
+                )[0]
+            )
 
     def _ask(self) -> None:
         if self._wants_tending is not None:

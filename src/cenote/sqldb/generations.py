@@ -4,7 +4,7 @@ Owns: a table of counters in anonymous shared memory, inherited over fork; a buc
 found by its name's hash.
 Does not own: what a process does about it (`outpost`).
 
-A counter is odd while the files of a bucket are being moved away, and even otherwise. Whoever
+A counter is odd while the files of some bucket are being moved away, and even otherwise. Whoever
 opened a bucket keeps the value read before; as long as it stands, the files are the same.
 
 Invariants:
@@ -18,7 +18,9 @@ one look at memory costs 0.1 us.
 from __future__ import annotations
 
 import mmap
+import threading
 import zlib
+from collections import Counter
 from typing import Final
 
 __all__ = ["Generations"]
@@ -30,6 +32,8 @@ class Generations:
     """The table. Made before the fork of the processes that share it."""
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._begun: Counter[int] = Counter()
         self._memory = mmap.mmap(-1, SLOTS * 8)
         self._table = memoryview(self._memory).cast("Q")
 
@@ -44,11 +48,16 @@ class Generations:
     def begin(self, name: str) -> None:
         """Tell that a bucket's files are about to go."""
         slot = self.slot(name)
-        self._table[slot] = (self._table[slot] | 1) + 2
+        with self._lock:
+            self._begun[slot] += 1
+            self._table[slot] += 1 if self._begun[slot] == 1 else 2
 
     def end(self, name: str) -> None:
         """Tell that they are gone, or that all stayed as it was."""
-        self._table[self.slot(name)] += 1
+        slot = self.slot(name)
+        with self._lock:
+            self._begun[slot] -= 1
+            self._table[slot] += 2 if self._begun[slot] else 1
 
     def settle(self) -> None:
         """Put right what a writer left that was killed between `begin` and `end`."""

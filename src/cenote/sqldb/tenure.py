@@ -13,13 +13,18 @@ from __future__ import annotations
 import fcntl
 import os
 from pathlib import Path
+from typing import Final
 
+from cenote.base import SystemClock
 from cenote.errors import ConflictError, DeniedError, NotFoundError
 from cenote.sqldb.faults import translate
 from cenote.sqldb.generations import Generations
 from cenote.sqldb.packfile import sync_folder
 
 __all__ = ["Tenure", "make_root", "take_lock"]
+
+_TRIES: Final = 15
+_TRY_S: Final = 0.02
 
 
 def make_root(root: Path) -> None:
@@ -50,16 +55,30 @@ def take_lock(root: Path) -> int:
         ) from error
     except OSError as error:
         raise translate(error, f"opening directory {root}") from error
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
+    if not _locks(fd):
         os.close(fd)
         raise ConflictError(
             f"{root} is in use by another process",
             kind="directory_locked",
             hint="stop it, or open the directory read-only",
-        ) from error
+        )
     return fd
+
+
+def _locks(fd: int) -> bool:
+    """Tell whether the lock was had. Patient: of a family that was killed some may still be dying.
+
+    They need no more than their last system call.
+    """
+    clock = SystemClock()
+    for _ in range(_TRIES):
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            clock.sleep(_TRY_S)
+        else:
+            return True
+    return False
 
 
 class Tenure:
