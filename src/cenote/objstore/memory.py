@@ -73,6 +73,7 @@ class MemoryStore(BlockingFetches):
             return self._store(path, data, write_id)
 
     def copy(self, source: str, target: str) -> ObjectMeta:
+        check_path(source)
         check_path(target)
         with self._lock:
             return self._store(target, self._find(source).data, None)

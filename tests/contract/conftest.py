@@ -1,0 +1,177 @@
+"""Every store there is, and every wrapper, as the one fixture `store`."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from locktable import ACCESS_KEY, REGION, SECRET_KEY, LockTable
+
+from cenote.base import ManualClock, SeededRand, SystemClock
+from cenote.objstore import (
+    AwsKeys,
+    CachingStore,
+    Call,
+    DynamoCommitStore,
+    DynamoTable,
+    Fault,
+    FaultyStore,
+    JsonService,
+    Latency,
+    LocalStore,
+    MemoryStore,
+    ObjectStore,
+    Odds,
+    Patience,
+    PrefixStore,
+    RecordingStore,
+    RetryingStore,
+    SlowStore,
+    SqliteStore,
+    open_store,
+)
+from cenote.sqldb import Directory
+
+Make = Callable[[pytest.FixtureRequest], Iterator[ObjectStore]]
+_numbers = itertools.count(1)
+
+
+def memory(request: pytest.FixtureRequest) -> Iterator[ObjectStore]:
+    yield MemoryStore()
+
+
+def local(request: pytest.FixtureRequest) -> Iterator[ObjectStore]:
+    yield LocalStore(folder(request) / "made" / "late")
+
+
+def sqlite(request: pytest.FixtureRequest) -> Iterator[ObjectStore]:
+    yield from checked(folder(request))
+
+
+def sqlite_packs(request: pytest.FixtureRequest) -> Iterator[ObjectStore]:
+    yield from checked(folder(request), inline_max=0)
+
+
+def checked(root: Path, **options: Any) -> Iterator[ObjectStore]:
+    """A store in a bucket file, which at the end must have nothing wrong with it."""
+    with SqliteStore(root, "bucket", **options) as store:
+        yield store
+    with Directory(root) as directory:
+        assert directory.open("bucket").check(deep=True) == []
+
+
+def remote(request: pytest.FixtureRequest) -> Iterator[ObjectStore]:
+    pytest.importorskip("obstore")
+    server = request.getfixturevalue("server")
+    s3 = request.getfixturevalue("s3")
+    arguments = server.client_arguments()
+    bucket = f"contract-{os.getpid()}-{next(_numbers)}"
+    s3.create_bucket(Bucket=bucket)
+    patch = pytest.MonkeyPatch()
+    patch.setenv("AWS_ACCESS_KEY_ID", arguments["aws_access_key_id"])
+    patch.setenv("AWS_SECRET_ACCESS_KEY", arguments["aws_secret_access_key"])
+    uri = f"s3://{bucket}/some/prefix?allow_http=true&region={arguments['region_name']}"
+    try:
+        yield open_store(f"{uri}&endpoint={arguments['endpoint_url']}")
+    finally:
+        patch.undo()
+
+
+def prefix(request: pytest.FixtureRequest) -> Iterator[ObjectStore]:
+    inner = MemoryStore()
+    inner.put("below", b"not here")
+    inner.put("below/the/top/not", b"not here either")
+    inner.put("below/theory", b"nor here")
+    yield PrefixStore(inner, "below/the/top/folder")
+
+
+def retrying(request: pytest.FixtureRequest) -> Iterator[ObjectStore]:
+    yield unreliable(MemoryStore(), 7)
+
+
+def retrying_local(request: pytest.FixtureRequest) -> Iterator[ObjectStore]:
+    yield unreliable(LocalStore(folder(request)), 9)
+
+
+def unreliable(inner: ObjectStore, seed: int) -> ObjectStore:
+    """A store that fails often, below one that makes up for it."""
+    clock = ManualClock()
+    odds = Odds(SeededRand(seed), before=0.1, after=0.2, truncated=0.1)
+
+    def plan(call: Call) -> Fault | None:
+        if call.op.startswith("multipart"):
+            return None
+        fault = odds(call)
+        # Whether a refusal that was lost was one cannot be told: see the tests of RetryingStore.
+        return None if call.op == "put_if_match" and fault is Fault.AFTER else fault
+
+    faulty = FaultyStore(inner, plan, clock=clock)
+    return RetryingStore(faulty, Patience(50, 1e9), clock=clock, rand=SeededRand(seed + 1))
+
+
+def recording(request: pytest.FixtureRequest) -> Iterator[ObjectStore]:
+    yield RecordingStore(MemoryStore())
+
+
+def caching(request: pytest.FixtureRequest) -> Iterator[ObjectStore]:
+    yield CachingStore(MemoryStore(), 1 << 20, is_immutable=lambda path: True)
+
+
+def slow(request: pytest.FixtureRequest) -> Iterator[ObjectStore]:
+    yield SlowStore(MemoryStore(), Latency(spread=0.5), clock=ManualClock(), rand=SeededRand(1))
+
+
+def dynamo(request: pytest.FixtureRequest) -> Iterator[ObjectStore]:
+    with LockTable() as table:
+        yield RetryingStore(commit_store(MemoryStore(), table))
+
+
+def commit_store(
+    inner: ObjectStore, table: LockTable, *, timeout_ms: int = 250, clock: Any = None
+) -> DynamoCommitStore:
+    clock = clock or SystemClock()
+    service = JsonService(
+        table.endpoint,
+        keys=AwsKeys(ACCESS_KEY, SECRET_KEY),
+        region=REGION,
+        service="dynamodb",
+        clock=SystemClock(),
+        timeout_seconds=10,
+    )
+    locks = DynamoTable(service, "locks", timeout_ms=timeout_ms, clock=clock)
+    return DynamoCommitStore(inner, locks, clock=clock)
+
+
+def folder(request: pytest.FixtureRequest) -> Path:
+    path = request.getfixturevalue("tmp_path")
+    assert isinstance(path, Path)
+    return path
+
+
+STORES: list[Make] = [
+    memory,
+    local,
+    sqlite,
+    sqlite_packs,
+    remote,
+    prefix,
+    retrying,
+    retrying_local,
+    recording,
+    caching,
+    slow,
+    dynamo,
+]
+
+
+@pytest.fixture(params=STORES, ids=lambda make: make.__name__)
+def store(request: pytest.FixtureRequest) -> Iterator[ObjectStore]:
+    made = request.param(request)
+    store = next(made)
+    yield store
+    next(made, None)
+    store.close()
