@@ -78,7 +78,7 @@ from cenote.lsm.format.sst import (
 from cenote.lsm.format.stats import SstStats, decode_stats, encode_stats
 from cenote.lsm.format.tracker import EMPTY_TRACKER, decode_tracker, encode_tracker
 from cenote.lsm.format.tree import SortedRun, SstHandle, SstView, Tree
-from cenote.lsm.format.wal import FENCE, decode_wal, encode_wal
+from cenote.lsm.format.wal import FENCE, WAL_BLOCK_SIZE, decode_wal, encode_wal
 
 __all__ = [
     "BLOCK_SIZE",
@@ -88,6 +88,7 @@ __all__ = [
     "FENCE",
     "FOOTER_SIZE",
     "SECTION_SIZE_MAX",
+    "WAL_BLOCK_SIZE",
     "SEQ_MAX",
     "Block",
     "Bloom",

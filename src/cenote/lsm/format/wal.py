@@ -7,12 +7,13 @@ A log file is a table file (`sst`) with these differences:
     info kind      WAL (absent in files of version 1)
     rows           by sequence number; a key may come anywhere
     first_entry    u64 BE sequence number of the first row; no last_entry
+    blocks         of 64 KiB, whatever the tables' are (of 4 KiB in older files)
     index keys     u64 BE sequence number of each block's first row (version 1: its key)
     filter, stats  absent
 
 An object of no bytes is a *fence*: a writer that opens the database takes the next number with it,
 so that the writer before fails at its next file. Before version 0.14 of the reference
-implementation a fence was a file without blocks; both decode to no rows.
+implementation a fence was a file without blocks, its kind that of a table; both decode to no rows.
 
 Invariants:
 1. All rows of one sequence number are in one file, so that a file is whole or absent, never torn.
@@ -27,18 +28,20 @@ from typing import Final
 
 from cenote.errors import DataError, InvalidError
 from cenote.lsm.entry import Row
-from cenote.lsm.format.block import BLOCK_SIZE, decode_block, encode_blocks
+from cenote.lsm.format.block import BLOCK_SIZE_MAX, decode_block, encode_blocks
 from cenote.lsm.format.codec import Codec
 from cenote.lsm.format.info import SstKind
 from cenote.lsm.format.sst import EncodedSst, frame_sst, open_sst
 
-__all__ = ["FENCE", "decode_wal", "encode_wal"]
+__all__ = ["FENCE", "WAL_BLOCK_SIZE", "decode_wal", "encode_wal"]
 
 FENCE: Final = b""
+# A log is read from end to end, so that large blocks cost nothing and compress better.
+WAL_BLOCK_SIZE: Final = BLOCK_SIZE_MAX
 
 
 def encode_wal(
-    rows: Sequence[Row], codec: Codec = Codec.NONE, block_size: int = BLOCK_SIZE
+    rows: Sequence[Row], codec: Codec = Codec.NONE, block_size: int = WAL_BLOCK_SIZE
 ) -> EncodedSst:
     """Return the log file of some rows.
 
@@ -70,7 +73,7 @@ def decode_wal(data: bytes) -> list[Row]:
     if data == FENCE:
         return []
     sst = open_sst(data)
-    if sst.version > 1 and sst.info.kind is not SstKind.WAL:
+    if sst.version > 1 and len(sst) and sst.info.kind is not SstKind.WAL:
         raise DataError("a table file stands where a log file should", kind="sst_kind")
     rows: list[Row] = []
     for number, first in enumerate(sst.index.first_keys):
