@@ -55,6 +55,8 @@ class LeasePins(Protocol):
 class SqliteBodies:
     """`Bodies` of one bucket file. Thread-safe. Spool files are numbered from `spool_base` on."""
 
+    _guarded = True  # the writer knows of the leases, and waits for them
+
     def __init__(
         self,
         pool: Pool,
@@ -182,7 +184,18 @@ class SqliteBodies:
         except BaseException:
             pins.leave(pin)
             raise
-        return record, RunsLease(runs, self._packs, self._pool, lambda: pins.leave(pin))
+        return record, RunsLease(
+            runs,
+            self._packs,
+            self._pool,
+            lambda: pins.leave(pin),
+            None if self._guarded else self._stands,
+        )
+
+    def _stands(self, run: Run) -> bool:
+        with self._pool.reading() as reader:
+            place = (run.pack, run.offset)
+            return reader.one("SELECT 1 FROM extent WHERE pack=? AND offset=?", place) is not None
 
     def _look_up(self, key: str, moves: int) -> tuple[ObjectRecord, bytes | tuple[Run, ...]] | None:
         with self._pool.reading() as reader:
@@ -215,7 +228,7 @@ class SqliteBodies:
 
     def _keep(self, body: int, runs: tuple[Run, ...], moves: int) -> None:
         """Remember a long layout: a ranged read of a body of 10,000 parts must not read it anew."""
-        if len(runs) < 8:
+        if len(runs) < 8 or not self._guarded:
             return
         with self._lock:
             if moves != self._moves or body in self._runs:

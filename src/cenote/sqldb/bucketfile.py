@@ -111,6 +111,10 @@ class SqliteIndex(ReadingIndex):
 
 
 class _ReadOnlyBodies(SqliteBodies):
+    """Bodies beside a writer that may be another process, and does not know of us."""
+
+    _guarded = False
+
     def writer(self, size: int, algorithms: object = ()) -> BodyWriter:
         raise DeniedError(f"bucket {self._name} is open read-only", kind="read_only")
 

@@ -4,8 +4,10 @@ Owns: the two `BodyLease`s: of bytes in memory, and of runs in packs and inline 
 Does not own: what protects the runs (`pins`).
 
 Invariants:
-1. A lease holds at most `PIECE` bytes of a body in memory at a time, or `EAGER_MAX` for its life.
-2. What it took, a pin and descriptors, is given back by `close`, once.
+1. A reader whose lease the writer does not know (`stands`) looks at the index after it has read:
+   who deletes commits first and then gives the bytes back, so what still stands was whole.
+2. A lease holds at most `PIECE` bytes of a body in memory at a time, or `EAGER_MAX` for its life.
+3. What it took, a pin and descriptors, is given back by `close`, once.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from typing import Final, Self, overload
 
 import apsw
 
-from cenote.errors import ClosedError, DataError, InvalidError
+from cenote.errors import ClosedError, DataError, InvalidError, UnavailableError
 from cenote.ports import FileSlice
 from cenote.sqldb.faults import translate
 from cenote.sqldb.packfile import PackFile
@@ -84,8 +86,15 @@ class RunsLease(_Lease):
     """A body in runs. Not thread-safe; may be handed from thread to thread."""
 
     def __init__(
-        self, runs: tuple[Run, ...], packs: Packs, pool: Pool, leave: Callable[[], None]
+        self,
+        runs: tuple[Run, ...],
+        packs: Packs,
+        pool: Pool,
+        leave: Callable[[], None],
+        stands: Callable[[Run], bool] | None = None,
     ) -> None:
+        """`stands` tells whether a run is still where it was; None: nothing can move it."""
+        self._stands = stands
         self._runs = runs
         self._packs = packs
         self._pool = pool
@@ -132,7 +141,8 @@ class RunsLease(_Lease):
         while start < end:
             run, base = self._runs[index], self._starts[index]
             low, high = start - base, min(end - base, run.size)
-            step = high - low if run.pack or inline is None else inline
+            whole = inline is None or (run.pack and self._stands is None)
+            step = high - low if whole or inline is None else inline
             pieces += [(run, at, min(at + step, high)) for at in range(low, high, step)]
             start = base + high
             index += 1
@@ -141,7 +151,7 @@ class RunsLease(_Lease):
     def _slice(self, run: Run, low: int, high: int) -> FileSlice | bytes:
         if self._closed:
             raise ClosedError("the lease is closed")
-        if not run.pack:
+        if not run.pack or self._stands is not None:
             return self._read(run, low, high)
         return FileSlice(self._file(run.pack).fd, run.offset + low, high - low)
 
@@ -170,8 +180,18 @@ class RunsLease(_Lease):
         except (OSError, apsw.Error) as error:
             raise translate(error, "reading a body") from error
         if len(data) != high - low:
+            self._require_standing(run)
             raise DataError(f"body {run.body} is shorter than its index says", kind="short_body")
+        self._require_standing(run)
         return data
+
+    def _require_standing(self, run: Run) -> None:
+        if run.pack and self._stands is not None and not self._stands(run):
+            raise UnavailableError(
+                "the object was deleted, replaced or moved while it was read",
+                kind="busy",
+                hint="read it again",
+            )
 
     def _open_blob(self, body: int) -> apsw.Blob:
         # Kept open: to reopen at an offset walks the value's pages from its start.

@@ -7,19 +7,24 @@ Trusts only the index: what no commit refers to was never acknowledged. Sealed p
 a pack is sealed only when every region in it was settled.
 
 Invariants:
-1. Nothing an extent refers to is touched. A missing pack that a row names is left to `check`.
+1. Nothing an extent refers to is touched. A pack that a row names and that is missing, or whose
+   head is damaged, is left to `check`: what lies elsewhere is served all the same.
 2. Doing it twice, or being cut short, changes nothing more.
 """
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from cenote.base import failpoint
+from cenote.errors import DataError
 from cenote.sqldb.packs import Packs
 from cenote.sqldb.pool import Pool
 
 __all__ = ["recover_packs"]
+
+log = logging.getLogger("cenote.sqldb")
 
 failpoint.register("recover.orphan", "recover.punch")
 
@@ -50,7 +55,7 @@ def recover_packs(pool: Pool, packs: Packs, *, alone: bool = True) -> int:
                 failpoint.hit("recover.orphan")
                 given += packs.path(number).stat().st_size
                 packs.unlink(number)
-            elif not known[number]:
+            elif not known[number] and _is_sound(packs, number):
                 failpoint.hit("recover.punch")
                 taken: list[Any] = reader.execute(
                     "SELECT offset, size FROM extent WHERE pack=? ORDER BY offset", (number,)
@@ -62,3 +67,12 @@ def recover_packs(pool: Pool, packs: Packs, *, alone: bool = True) -> int:
                 given += packs.punch_between(number, taken)
                 packs.resume(number, fill=alone)
     return given
+
+
+def _is_sound(packs: Packs, number: int) -> bool:
+    try:
+        packs.unuse(packs.use(number))
+    except DataError as error:
+        log.warning("%s: it takes no more bodies", error)
+        return False
+    return True
