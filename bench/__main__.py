@@ -14,6 +14,7 @@ NAMES = {
     "by_reference": "CompleteMultipartUpload and CopyObject of 100 MiB and of 10 GiB",
     "footprint": "idle memory, time to the first stored object, import of the command line",
     "install_size": "megabytes on disk beyond Python",
+    "workers": "GET and PUT of 1 KiB by one process and by several",
     "library": "cenote.Store in process, from one thread and from many",
 }
 
