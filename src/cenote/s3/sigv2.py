@@ -182,7 +182,7 @@ def _checked_date(signed: Mapping[str, str], date: str, now_ms: int) -> str:
     time_ms = read_http_date(text)
     if time_ms is None:
         time_ms = read_stamp(text.strip())
-    if time_ms is None:
+    if time_ms is None or time_ms < 0:
         raise S3Error(
             "AccessDenied", "AWS authentication requires a valid Date or x-amz-date header"
         )

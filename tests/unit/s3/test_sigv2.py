@@ -122,7 +122,10 @@ def test_an_unknown_key() -> None:
         assert refusal(request)[:2] == (403, "InvalidAccessKeyId")
 
 
-@pytest.mark.parametrize("date", [None, "", "yesterday", "1700000000", "Bad Date"])
+@pytest.mark.parametrize(
+    "date",
+    [None, "", "yesterday", "1700000000", "Bad Date", "Tue, 07 Jul 1950 21:53:04 GMT"],
+)
 def test_a_date_that_is_none(date: str | None) -> None:
     sent = {"authorization": f"AWS {KEY}:AAAA"} | ({} if date is None else {"date": date})
     assert refusal(head("GET", "/b/k", sent))[:2] == (403, "AccessDenied")
