@@ -153,6 +153,7 @@ class BucketFile:
         self.name = path.name.removesuffix(".sqlite3")
         self.path = path
         self.read_only = read_only
+        self.beats = 0  # seconds since somebody asked for the bucket: see `idleness`
         self._wants_tending = wants_tending
         self._reserve = reserve
         self._inline_default = inline_max

@@ -50,6 +50,7 @@ from cenote.sqldb.bucketfile import BucketFile
 from cenote.sqldb.commit import Scheduler
 from cenote.sqldb.faults import translate
 from cenote.sqldb.housekeeper import Housekeeper
+from cenote.sqldb.idleness import Idleness
 from cenote.sqldb.packfile import sync_folder
 from cenote.sqldb.packs import PACK_SIZE
 from cenote.sqldb.reserve import Reserve
@@ -116,7 +117,8 @@ class Directory:
         self._open: OrderedDict[str, BucketFile] = OrderedDict()
         self._closed = False
         self._syncers = Syncers()
-        self._housekeeper = Housekeeper() if background and not read_only else None
+        self._housekeeper = Housekeeper() if background else None
+        self._idleness = Idleness(lambda: list(self._open.values()))
         self._lock_fd = -1
         self._tenure = tenure
         self._reserve: Reserve | None = None
@@ -198,6 +200,7 @@ class Directory:
                     bucket = self._open[name] = self._open_file(name)
                     self._let_rest()
                     return bucket
+        bucket.beats = 0
         try:
             self._open.move_to_end(name)
         except KeyError:
@@ -220,7 +223,9 @@ class Directory:
             inline_max=self.inline_max,
             syncers=self._syncers,
             scheduler=self._scheduler,
-            wants_tending=self._housekeeper.ask if self._housekeeper else None,
+            wants_tending=None
+            if self.read_only or not self._housekeeper
+            else self._housekeeper.ask,
             reserve=self._reserve,
             read_only=self.read_only,
             pack_size=self._pack_size,
@@ -232,6 +237,8 @@ class Directory:
         # All but the most recently used; those at rest already cost nothing to ask again.
         for bucket in list(self._open.values())[: -self._awake_max]:
             bucket.rest()
+        if self._housekeeper is not None:
+            self._housekeeper.ask(self._idleness)
 
     def create(self, record: BucketRecord) -> BucketFile:
         """Make a bucket and return it open.
