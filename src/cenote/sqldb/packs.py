@@ -52,6 +52,7 @@ class Packs:
         self._filled: list[PackFile] = []
         self._highest = max(self.numbers(), default=0)
         self._idle_max = _IDLE_MAX
+        self._folder_is_durable = False
         self._closed = False
         self._dropped = False
 
@@ -107,9 +108,10 @@ class Packs:
         return pack
 
     def _create(self) -> PackFile:
-        if not self.folder.is_dir():
-            self.folder.mkdir()
+        if not self._folder_is_durable:  # it may be there from a try that was not synced
+            self.folder.mkdir(exist_ok=True)
             sync_folder(self.folder.parent)
+            self._folder_is_durable = True
         number = self._highest + 1
         pack = PackFile.create(self.path(number), number, self.bucket)
         self._highest = number
