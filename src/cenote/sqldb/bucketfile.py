@@ -125,6 +125,8 @@ class _ReadOnlyBodies(SqliteBodies):
 class BucketFile:
     """An open bucket: `name`, `index`, `bodies`."""
 
+    beats = 0  # seconds since somebody asked for the bucket: see `idleness`
+
     def __init__(
         self,
         path: Path,
@@ -153,7 +155,6 @@ class BucketFile:
         self.name = path.name.removesuffix(".sqlite3")
         self.path = path
         self.read_only = read_only
-        self.beats = 0  # seconds since somebody asked for the bucket: see `idleness`
         self._wants_tending = wants_tending
         self._reserve = reserve
         self._inline_default = inline_max
