@@ -13,6 +13,8 @@ from builder import build_database
 import model
 from cenote.lsm.format import Codec, open_sst
 
+pytestmark = pytest.mark.e2e
+
 SCENARIOS = (
     *("codec-none", "codec-snappy", "codec-zlib", "codec-lz4", "codec-zstd"),
     *("runs", "segments", "checkpoints", "filters"),

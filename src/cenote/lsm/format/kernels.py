@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from functools import lru_cache
+from itertools import pairwise
 from struct import Struct
 from typing import Any, Final
 
@@ -52,6 +52,10 @@ _TAILS: Final[dict[int, Struct]] = {  # seq, flags and the times that the flags 
     _EXPIRES | _CREATED: Struct(">QBqq"),
 }
 _TAIL_SIZES: Final = tuple(9 + 8 * (bool(f & 2) + bool(f & 4)) for f in range(16))
+# From the flags to the end of the row; no row is long enough for flags that nobody sets.
+_ROW_TAILS: Final = tuple(
+    2**63 if f & ~_KNOWN_FLAGS or f & 9 == 9 else _TAIL_SIZES[f] - 8 for f in range(256)
+)
 
 
 def varint(number: int) -> bytes:
@@ -185,11 +189,28 @@ def _close_block(
     return b"".join(parts), first, last, (kinds[0], kinds[TOMBSTONE], kinds[MERGE])
 
 
-@lru_cache(maxsize=4096)
-def _row_reader(unshared: int, value_size: int, flags: int) -> Callable[[bytes, int], Any]:
-    """Return a reader of a row's key suffix, value, seq, flags and times, all at once."""
+_READERS_MAX: Final = 8192
+_readers: dict[int, Callable[[bytes, int], Any]] = {}
+
+
+def _make_reader(unshared: int, value_size: int, flags: int) -> Callable[[bytes, int], Any]:
+    """Return a reader of a row's key suffix, value, seq, flags and times, all at once.
+
+    It is kept: rows of a table have few sizes, and to make one costs more than to use it.
+    """
+    if len(_readers) >= _READERS_MAX:
+        _readers.clear()
     times = "q" * (_TAIL_SIZES[flags] // 8 - 1)
-    return Struct(f">{unshared}s{value_size}sQB{times}").unpack_from
+    made = Struct(f">{unshared}s{value_size}sQB{times}").unpack_from
+    _readers[unshared << 16 | value_size << 4 | flags] = made
+    return made
+
+
+def _times(flags: int, found: tuple[Any, ...]) -> tuple[int | None, int | None]:
+    """Return the creation time and the expiry of a row, from where its flags put them."""
+    if flags & _EXPIRES:
+        return found[5] if flags & _CREATED else None, found[4]
+    return found[4] if flags & _CREATED else None, None
 
 
 def block_restarts(block: bytes) -> tuple[tuple[int, ...], int]:
@@ -210,7 +231,7 @@ def decode_rows(block: bytes, at: int, end: int, previous: bytes) -> tuple[list[
     """Return the rows of `block[at:end]`, and where those start whose keys are complete."""
     rows: list[Row] = []
     whole: list[int] = []
-    append, reader = rows.append, _row_reader
+    append, readers, sizes = rows.append, _readers, _ROW_TAILS
     while at < end:
         start = at
         if at + 3 <= end and (block[at] | block[at + 1] | block[at + 2]) < 0x80:
@@ -224,14 +245,12 @@ def decode_rows(block: bytes, at: int, end: int, previous: bytes) -> tuple[list[
         if flags_at >= end or shared > len(previous):
             raise DataError("a row does not fit its block", kind="row", offset=start)
         flags = block[flags_at]
-        kind = flags & 9
-        if flags & ~_KNOWN_FLAGS or kind == 9 or (kind == 1 and value_size):
+        row_end = flags_at + sizes[flags]
+        if row_end > end or (flags & 1 and value_size):
             raise DataError("a row has flags that no writer sets", kind="row", offset=start)
-        row_end = flags_at + _TAIL_SIZES[flags] - 8
-        if row_end > end:
-            raise DataError("a row does not fit its block", kind="row", offset=start)
         if value_size < 4096:
-            found = reader(unshared, value_size, flags)(block, at)
+            read = readers.get(unshared << 16 | value_size << 4 | flags)
+            found = (read or _make_reader(unshared, value_size, flags))(block, at)
         else:  # one such size is seldom seen again
             cut = at + unshared
             value = block[cut : cut + value_size]
@@ -241,15 +260,10 @@ def decode_rows(block: bytes, at: int, end: int, previous: bytes) -> tuple[list[
         else:
             previous = found[0]
             whole.append(start)
-        times = flags & 6
-        if times == 4:
-            append((previous, found[1], found[2], kind, found[4], None))
-        elif times == 0:
-            append((previous, found[1], found[2], kind, None, None))
-        elif times == 2:
-            append((previous, found[1], found[2], kind, None, found[4]))
+        if flags == _CREATED:
+            append((previous, found[1], found[2], 0, found[4], None))
         else:
-            append((previous, found[1], found[2], kind, found[5], found[4]))
+            append((previous, found[1], found[2], flags & 9, *_times(flags, found)))
         at = row_end
     return rows, whole
 
@@ -280,16 +294,35 @@ def find_in_block(block: bytes, key: bytes, seq_max: int) -> Row | None:
             low = middle + 1
         else:
             high = middle
-    for run in range(max(low - 1, 0), len(restarts)):
-        start = restarts[run]
-        stop = restarts[run + 1] if run + 1 < len(restarts) else end
-        if start >= stop or stop > end:
-            raise DataError("the restarts of a block do not rise", kind="block")
-        for row in decode_rows(block, start, stop, b"")[0]:
-            if row[0] == key and row[2] <= seq_max:
-                return row
-            if row[0] > key:
+    # Versions of a key may begin in the run before the one that starts with it.
+    at = restarts[max(low - 1, 0)] if restarts else end
+    return _find_row(block, at, end, key, seq_max)
+
+
+def _find_row(block: bytes, at: int, end: int, key: bytes, seq_max: int) -> Row | None:
+    """Return the first row at or after a restart with this key and seq <= `seq_max`, or None."""
+    previous = b""
+    while at < end:
+        start = at
+        if at + 3 <= end and (block[at] | block[at + 1] | block[at + 2]) < 0x80:
+            shared, unshared, value_size = block[at], block[at + 1], block[at + 2]
+            at += 3
+        else:
+            shared, at = _read_varint(block, at, end)
+            unshared, at = _read_varint(block, at, end)
+            value_size, at = _read_varint(block, at, end)
+        flags_at = at + unshared + value_size + 8
+        if flags_at >= end or shared > len(previous):
+            raise DataError("a row does not fit its block", kind="row", offset=start)
+        before, previous = previous, previous[:shared] + block[at : at + unshared]
+        if previous >= key:
+            if previous > key:
                 return None
+            row_end = min(flags_at + _ROW_TAILS[block[flags_at]], end)
+            row = decode_rows(block, start, row_end, before)[0][0]
+            if row[2] <= seq_max:
+                return row
+        at = flags_at + _ROW_TAILS[block[flags_at]]
     return None
 
 
@@ -308,7 +341,7 @@ def decode_block_v1(block: bytes) -> list[Row]:
     offsets, end = block_restarts(block)
     rows: list[Row] = []
     first = b""
-    for start, stop in zip(offsets, (*offsets[1:], end), strict=True):
+    for start, stop in pairwise((*offsets, end)):
         if start + 13 > stop or stop > end:
             raise DataError("a row does not fit its block", kind="row", offset=start)
         shared, unshared = Struct(">HH").unpack_from(block, start)
