@@ -2,7 +2,8 @@
 
     python docs/generate.py [--check]
 
-Owns: docs/reference/*.md, and in README.md what stands between its `generated` marks.
+Owns: docs/reference/*.md but s3-tests.md, and in README.md what stands between its `generated`
+marks.
 """
 
 from __future__ import annotations
