@@ -312,3 +312,21 @@ def test_a_second_server_gets_neither_port_nor_directory(server: ServerProcess, 
 
     assert "in use by another process" in refused(server.data, "0")
     assert "cannot listen" in refused(tmp_path / "other", str(server.endpoint.port))
+
+
+def test_a_read_only_family(server: ServerProcess, tmp_path: Path):
+    with WireClient(server.endpoint) as client:
+        for key, size in (("small", 100), ("big", MIB)):
+            assert client.request("PUT", f"{BUCKET}/{key}", (), b"x" * size).status == 200
+    assert server.stop() == 0
+    scratch = tmp_path / "reader"
+    scratch.mkdir()
+    with ServerProcess(server.data, scratch, flags=["--workers", "2", "--read-only"]) as reader:
+        with WireClient(reader.start()) as client:
+            assert client.request("GET", f"{BUCKET}/small").body == b"x" * 100
+            assert client.request("GET", f"{BUCKET}/big").body == b"x" * MIB
+            reply = client.request("PUT", f"{BUCKET}/k", (), b"x")
+            assert (reply.status, reply.code) == (403, "AccessDenied")
+            client.send(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert b"cenote_workers 2" in client.reply().body
+        assert reader.stop() == 0, reader.log_end()

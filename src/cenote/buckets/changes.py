@@ -8,8 +8,8 @@ Invariants:
    all it needs, and decides from its transaction alone.
 2. Only what is listed here can be decoded: the bytes of a change never name code.
 
-Why values and not pickled functions: a decoder of a closed union is ten times faster, and cannot
-be talked into running anything else.
+Why values and not pickled functions: a decoder of a closed union is seven times faster, and
+cannot be talked into running anything else.
 """
 
 from __future__ import annotations

@@ -286,7 +286,7 @@ class Peer(asyncio.Protocol):
             if staged is not None and staged.extents:
                 claimed = self._claim(message.bucket, staged.extents)
             bucket.index.submit(change, partial(self._committed, message.id, claimed))
-        except Error as error:
+        except Exception as error:  # noqa: BLE001 - the supervisor: answered, and logged there
             self._regions.update(claimed)
             self._answer(message.id, None, error)
 

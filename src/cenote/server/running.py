@@ -31,6 +31,7 @@ class Running:
 def raise_file_limit(settings: Settings) -> None:
     """Allow as many files as connections need, as far as the system lets us."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = settings.limits.connections_max * 2 + 1024
+    # A connection, its duplicate while a long body is sent, and that body's lease.
+    wanted = settings.limits.connections_max * 3 + 1024
     if soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(wanted, hard), hard))

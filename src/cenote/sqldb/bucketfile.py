@@ -188,30 +188,36 @@ class BucketFile:
             inline_max if own_inline_max is None else own_inline_max,
             doubts=self._doubts,
         )
-        self._queue = CommitQueue(
-            self._pool,
-            self.name,
-            spool=self.bodies.open_spool,
-            after=self._committed,
-            log_grown=self._log_grown,
-            reserve=reserve,
-            make_room=self._make_room,
-            doubts=self._doubts,
-            syncers=syncers,
-            scheduler=scheduler,
-        )
+        self._queue = self._make_queue(syncers, scheduler)
         self.index = SqliteIndex(self._pool, self.name, self._queue, read_only=read_only)
         self._reclaim = Reclaim(
             self._pool, self._packs, self._pins, self._doubts, self.bodies, self._queue
         )
         if not read_only:
-            try:
-                recover_packs(self._pool, self._packs, alone=alone)
-            except (OSError, apsw.Error) as error:
-                raise translate(error, f"recovering bucket {self.name}") from error
-            self._freed = self._is_owed()
-            if self._freed:
-                self._ask()
+            self._recover(alone)
+
+    def _make_queue(self, syncers: Syncers, scheduler: Scheduler | None) -> CommitQueue:
+        return CommitQueue(
+            self._pool,
+            self.name,
+            spool=self.bodies.open_spool,
+            after=self._committed,
+            log_grown=self._log_grown,
+            reserve=self._reserve,
+            make_room=self._make_room,
+            doubts=self._doubts,
+            syncers=syncers,
+            scheduler=scheduler,
+        )
+
+    def _recover(self, alone: bool) -> None:
+        try:
+            recover_packs(self._pool, self._packs, alone=alone)
+        except (OSError, apsw.Error) as error:
+            raise translate(error, f"recovering bucket {self.name}") from error
+        self._freed = self._is_owed()
+        if self._freed:
+            self._ask()
 
     # After a commit. Called by the committing thread: must be quick and not raise.
 
