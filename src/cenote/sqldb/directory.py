@@ -112,6 +112,7 @@ class Directory:
         self._scheduler = scheduler
         self._own = self.root / ".cenote"
         self._lock = threading.RLock()
+        self._awake: OrderedDict[str, BucketFile] = OrderedDict()
         self._changing: set[str] = set()
         self._changed = threading.Condition(self._lock)
         self._open: OrderedDict[str, BucketFile] = OrderedDict()
@@ -198,13 +199,14 @@ class Directory:
                     if name in self._changing:
                         raise no_bucket(name)
                     bucket = self._open[name] = self._open_file(name)
-                    self._let_rest()
-                    return bucket
+                    if self._housekeeper is not None:
+                        self._housekeeper.ask(self._idleness)
         bucket.beats = 0
         try:
             self._open.move_to_end(name)
+            self._awake.move_to_end(name)
         except KeyError:
-            raise no_bucket(name) from None
+            self._wake(name, bucket)
         return bucket
 
     def _open_file(self, name: str) -> BucketFile:
@@ -233,12 +235,14 @@ class Directory:
             alone=self._tenure is None or self._tenure.fresh,
         )
 
-    def _let_rest(self) -> None:
-        # All but the most recently used; those at rest already cost nothing to ask again.
-        for bucket in list(self._open.values())[: -self._awake_max]:
-            bucket.rest()
-        if self._housekeeper is not None:
-            self._housekeeper.ask(self._idleness)
+    def _wake(self, name: str, bucket: BucketFile) -> None:
+        """Count a bucket among those with descriptors, and let the one used longest ago rest."""
+        with self._lock:
+            if self._open.get(name) is not bucket:
+                raise no_bucket(name)
+            self._awake[name] = bucket
+            if len(self._awake) > self._awake_max:
+                self._awake.popitem(last=False)[1].rest()
 
     def create(self, record: BucketRecord) -> BucketFile:
         """Make a bucket and return it open.
@@ -344,6 +348,7 @@ class Directory:
         with self._lock:
             bucket = self.open(name)
             del self._open[name]
+            self._awake.pop(name, None)
             self._changing.add(name)
         try:
             if self._housekeeper is not None:
@@ -428,6 +433,7 @@ class Directory:
                 self._changed.wait()
             buckets = list(self._open.values())
             self._open.clear()
+            self._awake.clear()
         if self._housekeeper is not None:
             self._housekeeper.close()
         for bucket in buckets:

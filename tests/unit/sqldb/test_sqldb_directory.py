@@ -90,6 +90,19 @@ def test_foreign_files_are_left_alone_and_told_of(tmp_path: Path) -> None:
         assert (after.st_mtime_ns, after.st_size) == (stat.st_mtime_ns, stat.st_size)
 
 
+@pytest.mark.parametrize("again", [False, True])
+def test_many_buckets_in_turn_take_few_descriptors(tmp_path: Path, again: bool) -> None:
+    with Directory(tmp_path, awake_max=4) as directory:
+        names = [f"bucket-{number}" for number in range(40)]
+        for name in names:
+            put(directory.create(BucketRecord(name, 1)), "k", b"x" * 40_000)
+        for _ in range(1 + again):
+            for name in names:
+                put(directory.open(name), "small", b"1")
+                assert get(directory.open(name), "k") == b"x" * 40_000
+        assert len(os.listdir("/proc/self/fd")) < 100
+
+
 def test_newer_version_is_refused(tmp_path: Path) -> None:
     with Directory(tmp_path) as directory:
         directory.create(BucketRecord("future", 1))
