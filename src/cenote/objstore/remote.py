@@ -41,8 +41,9 @@ from cenote.objstore.api import (
     out_of_range,
 )
 from cenote.objstore.path import check_path, check_prefix, fault_of
-from cenote.objstore.remote_faults import FOREIGN, foreign, from_obstore, status_of
+from cenote.objstore.remote_faults import FOREIGN, NO_BUCKET, foreign, from_obstore, status_of
 from cenote.objstore.remote_upload import RemoteUpload
+from cenote.objstore.spans import cut, merged
 
 __all__ = ["RemoteStore"]
 
@@ -113,11 +114,13 @@ class RemoteStore(ObjectStore):
         try:
             return self._put(path, data, write_id, mode)
         except foreign.PreconditionError as error:
+            if NO_BUCKET in str(error):
+                self._fail(error, "putting", path, is_write=True)
             raise not_the_same(path, etag) from error
         except foreign.AlreadyExistsError as error:  # what a 409 is taken for
             raise _conflict(path) from error
         except FOREIGN as error:
-            if isinstance(error, FileNotFoundError) and "NoSuchBucket" not in str(error):
+            if isinstance(error, FileNotFoundError) and NO_BUCKET not in str(error):
                 raise not_the_same(path, etag) from error
             self._fail(error, "putting", path, is_write=True)
 
@@ -134,7 +137,7 @@ class RemoteStore(ObjectStore):
         try:
             obstore.delete(self._store, path)
         except FileNotFoundError as error:
-            if "NoSuchBucket" in str(error):
+            if NO_BUCKET in str(error):
                 self._fail(error, "deleting", path, is_write=True)
         except FOREIGN as error:
             self._fail(error, "deleting", path, is_write=True)
@@ -200,29 +203,31 @@ class RemoteStore(ObjectStore):
         self._check(path)
         if not ranges:
             return []
-        starts, ends = _split(path, ranges)
+        spans = _spans(path, ranges)
+        starts, ends = [start for start, _ in spans], [end for _, end in spans]
         try:
             found = obstore.get_ranges(self._store, path, starts=starts, ends=ends)
         except FOREIGN as error:
-            self._explain(error, path, ranges)
+            self._explain(error, path, spans)
         data = [item.to_bytes() for item in found]
-        self._complete(path, ranges, data)
-        return data
+        self._complete(path, spans, data)
+        return cut(ranges, spans, data)
 
     async def get_ranges_async(self, path: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
         self._check(path)
         if not ranges:
             return []
-        starts, ends = _split(path, ranges)
+        spans = _spans(path, ranges)
+        starts, ends = [start for start, _ in spans], [end for _, end in spans]
         try:
             found = await obstore.get_ranges_async(self._store, path, starts=starts, ends=ends)
         except FOREIGN as error:
-            await asyncio.to_thread(self._explain, error, path, ranges)
+            await asyncio.to_thread(self._explain, error, path, spans)
             raise
         data = [item.to_bytes() for item in found]
-        if any(len(d) != end - start for d, (start, end) in zip(data, ranges, strict=True)):
-            await asyncio.to_thread(self._complete, path, ranges, data)
-        return data
+        if any(len(d) != end - start for d, (start, end) in zip(data, spans, strict=True)):
+            await asyncio.to_thread(self._complete, path, spans, data)
+        return cut(ranges, spans, data)
 
     def get_tail(self, path: str, size: int) -> Fetched:
         self._check(path)
@@ -413,10 +418,11 @@ def _has_no_tail(error: BaseException) -> bool:
     )
 
 
-def _split(path: str, ranges: Sequence[tuple[int, int]]) -> tuple[list[int], list[int]]:
+def _spans(path: str, ranges: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    # obstore joins near ranges too, but panics when the object ends before one of them.
     for start, end in ranges:
         check_range(path, start, end)
-    return [start for start, _ in ranges], [end for _, end in ranges]
+    return merged(ranges)
 
 
 def _ms(moment: datetime) -> int:

@@ -23,12 +23,13 @@ from cenote.errors import (
 )
 from cenote.objstore.api import no_such_key
 
-__all__ = ["FOREIGN", "foreign", "from_obstore", "status_of"]
+__all__ = ["FOREIGN", "NO_BUCKET", "foreign", "from_obstore", "status_of"]
 
 # NotFoundError is FileNotFoundError, NotSupportedError NotImplementedError there, a bad path is a
 # ValueError and a request that timed out may be a plain OSError.
 FOREIGN: Final = (foreign.BaseError, OSError, ValueError, NotImplementedError)
 
+NO_BUCKET: Final = "<Code>NoSuchBucket</Code>"
 _STATUS: Final = re.compile(r"non-2xx status code: (\d{3})")
 _CONNECT: Final = re.compile(r"kind: Connect\b|error trying to connect|dns error|tcp connect error")
 _TIMEOUT: Final = re.compile(r"kind: Timeout\b|operation timed out|timed out")
@@ -39,11 +40,13 @@ def from_obstore(error: BaseException, what: str, path: str, *, is_write: bool) 
     first_line = str(error).partition("\n")[0]
     message = f"{what} {path}: {first_line}"
     status = status_of(error)
+    if NO_BUCKET in str(error):
+        # Not NotFoundError: to an engine that would say that its database is yet to be made.
+        return InvalidError(f"{what} {path}: there is no such bucket", kind="no_such_bucket")
     if isinstance(error, FileNotFoundError):
-        if "NoSuchBucket" in str(error):
-            return DeniedError(f"{what} {path}: there is no such bucket", kind="no_such_bucket")
         return no_such_key(path)
-    if isinstance(error, foreign.PermissionDeniedError | foreign.UnauthenticatedError):
+    denied = foreign.PermissionDeniedError | foreign.UnauthenticatedError
+    if isinstance(error, denied) or status in (401, 403):
         return DeniedError(message, path=path)
     if isinstance(error, NotImplementedError | foreign.NotSupportedError) or status == 501:
         return UnsupportedError(message, path=path)

@@ -27,6 +27,7 @@ from cenote.objstore.path import OWN_FOLDER
 __all__ = ["Staged", "etag_of", "is_plain", "locked", "sweep", "sync_folder"]
 
 ABANDONED_AFTER_MS: Final = 24 * 3600 * 1000
+_NO_LINKS: Final = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
 
 failpoint.register("local.written", "local.synced", "local.named", "local.folder_synced")
 
@@ -117,6 +118,13 @@ class Staged:
                 raise from_os(OSError(errno.EISDIR, ""), "naming", self.path) from None
             return False
         except OSError as error:
+            if error.errno in _NO_LINKS:
+                raise UnsupportedError(
+                    f"the file system makes no hard links, so that {self.path} cannot be made "
+                    "only if it is absent",
+                    kind="no_conditional_put",
+                    path=self.path,
+                ) from error
             raise from_os(error, "naming", self.path) from error
         self._sync_name()
         return True
