@@ -20,6 +20,7 @@ import asyncio
 import itertools
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, Final, TypeVar, cast
@@ -118,7 +119,7 @@ class Line(asyncio.Protocol):
         self._dead = False
         self._ids = itertools.count(1)
         self._waiting: dict[int, tuple[Answered, Decode]] = {}
-        self._out: list[bytes] = []
+        self._out: deque[bytes] = deque()  # never another one: threads append to it
         self._flushing = False
 
     # Owner.
@@ -208,7 +209,7 @@ class Line(asyncio.Protocol):
 
     def _flush(self) -> None:
         self._flushing = False
-        out, self._out = self._out, []
+        out = [self._out.popleft() for _ in range(len(self._out))]
         if out and self._transport is not None and not self._dead:
             self._transport.writelines(out)
 
