@@ -5,6 +5,7 @@ Tests run it as a program (see `main`), golden files are made with its functions
     python wheel.py write DIR ROWS   each of `SCENARIOS` to DIR/<name>, with what is found in it
     python wheel.py scan DIR         what is in the databases at and below DIR
     python wheel.py use DIR          write to a database, compact it whole, tell what is in it
+    python wheel.py compactions DIR  the newest state of compactions
 
 Rows are the same in every run but for their times, the ids of files and the epochs of compactions.
 """
@@ -284,6 +285,17 @@ async def filters(root: Path, count: int) -> None:
         await db.shutdown()
 
 
+async def blocks(root: Path, count: int) -> None:
+    """Tables of the smallest and the largest blocks."""
+    sizes = {"1024": slate.SstBlockSize.BLOCK1_KIB, "65536": slate.SstBlockSize.BLOCK64_KIB}
+    for name, size in sizes.items():
+        db = await open_db(root / name, block_size=size)
+        await fill(db, count)
+        await change(db, count)
+        await db.flush_with_options(MEMTABLE)
+        await db.shutdown()
+
+
 SCENARIOS: dict[str, Callable[[Path, int], Awaitable[None]]] = {
     **{
         f"codec-{name.lower()}": lambda root, count, name=name: codec(root, name, count)
@@ -293,6 +305,7 @@ SCENARIOS: dict[str, Callable[[Path, int], Awaitable[None]]] = {
     "segments": segments,
     "checkpoints": checkpoints,
     "filters": filters,
+    "blocks": blocks,
 }
 
 
@@ -341,6 +354,29 @@ async def use(root: Path) -> dict[bytes, bytes]:
     return rows
 
 
+async def compactions(root: Path) -> str:
+    """Return the newest state of compactions as JSON."""
+    admin = slate.AdminBuilder(place(root), store()).build()
+    state = await admin.read_compactions(None)
+    return json.dumps(
+        [
+            {
+                "id": each.id,
+                "status": each.status.name,
+                "drain": each.spec.is_drain_segment(),
+                "segment": each.spec.segment.hex(),
+                "sources": [
+                    int(source[0]) if source.is_sorted_run() else source[0]
+                    for source in each.spec.sources
+                ],
+                "destination": getattr(each.spec, "destination", None),
+                "outputs": [handle.id.value for handle in each.output_ssts],
+            }
+            for each in state.recent_compactions
+        ]
+    )
+
+
 def main(command: str, root: Path, count: int = 0) -> None:
     """Run a command of the tests."""
     if command == "write":
@@ -351,6 +387,8 @@ def main(command: str, root: Path, count: int = 0) -> None:
         print(as_hex(scan_all(root)))
     elif command == "use":
         print(as_hex({"": asyncio.run(use(root))}))
+    elif command == "compactions":
+        print(asyncio.run(compactions(root)))
 
 
 if __name__ == "__main__":

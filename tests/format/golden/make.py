@@ -16,7 +16,7 @@ SCENARIOS = {
     "0.15.0": ("codec-none", "segments"),
     "0.17.0": (
         *("codec-none", "codec-snappy", "codec-zlib", "codec-lz4", "codec-zstd"),
-        *("runs", "segments", "checkpoints", "filters"),
+        *("runs", "segments", "checkpoints", "filters", "blocks"),
     ),
 }
 
