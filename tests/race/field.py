@@ -33,6 +33,7 @@ class Field:
         self.seed = seed
         self.rng = random.Random(seed)
         self.writers = writers
+        self.rounds_long = 200
         self.clients = [WireClient(endpoint, timeout=60.0) for _ in range(writers)]
         assert self.one("PUT", BUCKET).status in (200, 409)
         for big in (False, True):

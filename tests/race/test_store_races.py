@@ -72,18 +72,22 @@ class Arena:
         ]
 
     def complete(self, key: str, big: bool, guard: dict[str, str]) -> list[Attempt]:
-        attempts = []
-        for writer in range(WRITERS):
+        parts: list[tuple[str, str]] = [("", "")] * WRITERS
+
+        def prepare(writer: int) -> None:
             upload = self.store.create_multipart_upload(BUCKET, CreateUpload(key=key)).upload_id
             request = PutPart(key=key, upload_id=upload, number=1)
             part = self.store.upload_part(BUCKET, request, self.body(writer, big))
-            done = [CompletedPart(1, part.etag)]
-            attempts.append(
-                lambda u=upload, d=done: self.store.complete_multipart_upload(
-                    BUCKET, key, u, d, **guard
-                )
+            parts[writer] = (upload, part.etag)
+
+        # Together, so that they share commits.
+        assert set(self.race([lambda w=w: prepare(w) for w in range(WRITERS)])) == {None}
+        return [
+            lambda u=upload, e=etag: self.store.complete_multipart_upload(
+                BUCKET, key, u, [CompletedPart(1, e)], **guard
             )
-        return attempts
+            for upload, etag in parts
+        ]
 
     def delete(self, key: str, big: bool, guard: dict[str, str]) -> list[Attempt]:
         return [lambda: self.store.delete_object(BUCKET, key, **guard)] * WRITERS
