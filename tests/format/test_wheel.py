@@ -118,10 +118,8 @@ def test_it_reads_every_kind_of_compaction_we_write(
 ) -> None:
     build_database(tmp_path, Codec.NONE)
     handle = model.last_manifest(tmp_path).ssts[0]
-    low, high = (
-        (Bound(), Bound(BoundKind.EXCLUDED, b"m")),
-        (Bound(BoundKind.INCLUDED, b"m"), Bound()),
-    )
+    low = KeyRange(Bound(), Bound(BoundKind.EXCLUDED, b"m"))
+    high = KeyRange(Bound(BoundKind.INCLUDED, b"m"), Bound())
     parts = (
         Subcompaction(low, (OutputSst(handle),)),
         Subcompaction(high),
