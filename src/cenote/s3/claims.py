@@ -25,6 +25,7 @@ from cenote.s3.keyring import SigningKey
 
 __all__ = [
     "EMPTY_SHA256",
+    "UNSIGNED",
     "UNSIGNED_PAYLOAD",
     "ChunkedPayload",
     "Payload",
@@ -89,7 +90,7 @@ class ChunkedPayload(Struct, frozen=True):
 
 Payload = UnsignedPayload | SignedPayload | ChunkedPayload
 
-_UNSIGNED: Final = UnsignedPayload()
+UNSIGNED: Final = UnsignedPayload()
 _EMPTY: Final = SignedPayload(EMPTY_SHA256)
 
 
@@ -99,7 +100,7 @@ def plain_payload(claim: str) -> UnsignedPayload | SignedPayload | None:
     Raises S3Error: InvalidArgument for what is no known form, NotImplemented for SigV4A chunks.
     """
     if claim == UNSIGNED_PAYLOAD:
-        return _UNSIGNED
+        return UNSIGNED
     if claim == EMPTY_SHA256:
         return _EMPTY
     if _is_sha256(claim):
@@ -138,7 +139,7 @@ def anonymous_payload(headers: Mapping[str, str]) -> Payload:
         if chunk_form(claim)[0]:
             raise S3Error("InvalidRequest", "A body in signed chunks needs a signed request.")
     elif "x-amz-trailer" not in headers or not _is_chunked(headers):
-        return _UNSIGNED
+        return UNSIGNED
     return ChunkedPayload(False, True, decoded_length(headers), trailer_names(headers))
 
 

@@ -30,6 +30,7 @@ __all__ = [
     "Credential",
     "Presigned",
     "read_authorization",
+    "read_credential",
     "read_presigned",
 ]
 
@@ -214,18 +215,25 @@ def read_presigned(params: Mapping[str, str], region: str | None, service: str) 
     if algorithm != ALGORITHM:
         raise _query_error(f'X-Amz-Algorithm only supports "{ALGORITHM}"')
     expires_s = _expires_s(expires)
+    return Presigned(read_credential(text, names, region, service), timestamp, expires_s)
+
+
+def read_credential(text: str, names: str, region: str | None, service: str) -> Credential:
+    """Return what a presigned URL's X-Amz-Credential and X-Amz-SignedHeaders say.
+
+    Raises S3Error: AuthorizationQueryParametersError (with Region, when that is what is wrong).
+    """
     read = (
         _query_credential
         if len(text) + len(names) <= _CACHED_MAX
         else _query_credential.__wrapped__
     )
     try:
-        credential = read(text, names, region, service)
+        return read(text, names, region, service)
     except _Malformed as error:
         raise _query_error(
             f"Error parsing the X-Amz-Credential parameter; {error.what}", **error.extra
         ) from None
-    return Presigned(credential, timestamp, expires_s)
 
 
 def _expires_s(text: str) -> int:

@@ -25,15 +25,19 @@ from typing import Final
 from msgspec import Struct
 
 from cenote.s3.auth import SKEW_MAX_MS, Auth
-from cenote.s3.canonical import ALGORITHM, canonical_headers
-from cenote.s3.claims import EMPTY_SHA256, UNSIGNED_PAYLOAD, plain_payload
+from cenote.s3.canonical import ALGORITHM, canonical_headers, canonical_query
+from cenote.s3.claims import EMPTY_SHA256, UNSIGNED, UNSIGNED_PAYLOAD, plain_payload
 from cenote.s3.codes import S3Error
-from cenote.s3.credential import Credential, read_authorization
+from cenote.s3.credential import (
+    EXPIRES_MAX_S,
+    Credential,
+    read_authorization,
+    read_credential,
+)
 from cenote.s3.keyring import signing_key
 from cenote.s3.query import split_signature
-from cenote.s3.sigv4 import remembered_claims
 from cenote.s3.stamps import read_stamp, stamp
-from cenote.s3.uri import KEY_BYTES_MAX
+from cenote.s3.uri import KEY_BYTES_MAX, percent_decode
 from cenote.s3.wire import RequestHead
 
 __all__ = ["BESIDE", "BESIDE_SIGNED", "PlainGet", "plain_get"]
@@ -56,16 +60,14 @@ BESIDE_SIGNED: Final = BESIDE | {
     "x-amz-content-sha256",
     "x-amz-date",
 }
-_PRESIGNED_NAMES: Final = frozenset(
-    {
-        "X-Amz-Algorithm",
-        "X-Amz-Credential",
-        "X-Amz-Date",
-        "X-Amz-Expires",
-        "X-Amz-SignedHeaders",
-    }
-)
+# A presigned URL's query before the signature, as SDKs write it: in canonical order.
+_presigned_form = re.compile(
+    rb"X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=([A-Za-z0-9%._~-]+)"
+    rb"&X-Amz-Date=([0-9]{8}T[0-9]{6}Z)&X-Amz-Expires=([1-9][0-9]{0,5})"
+    rb"&X-Amz-SignedHeaders=host(?:&x-id=[A-Za-z]+)?"
+).fullmatch
 _PATH_BYTES: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~/"
+_CREDENTIAL_MAX: Final = 256
 _is_bucket = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]").fullmatch
 
 
@@ -86,19 +88,36 @@ _Asked = tuple[Credential, Auth, str, str, int, int]
 @lru_cache(maxsize=256)
 def _presigned(before: bytes, region: str | None) -> _Asked | None:
     """Read what stands before a signature that stands last."""
-    found = remembered_claims(before, region, "s3")
-    if found is None:
+    match = _presigned_form(before)
+    if match is None:
         return None
-    claims, query, start_ms, end_ms = found
-    credential = claims.credential
-    names = frozenset(pair.partition("=")[0] for pair in query.split("&"))
-    if names != _PRESIGNED_NAMES or credential.signed_names != "host":
+    raw, date, expires = match.groups()
+    text = _credential_text(raw)
+    timestamp = date.decode("ascii")
+    time_ms = read_stamp(timestamp)
+    if text is None or time_ms is None:
         return None
-    payload = plain_payload(UNSIGNED_PAYLOAD)
-    if payload is None:
+    expires_s = int(expires)
+    try:
+        credential = read_credential(text, "host", region, "s3")
+    except S3Error:
         return None
-    auth = Auth(credential.access_key, payload, True)
-    return credential, auth, claims.timestamp, query, start_ms, end_ms
+    if expires_s > EXPIRES_MAX_S or not timestamp.startswith(credential.date):
+        return None
+    auth = Auth(credential.access_key, UNSIGNED, True)
+    start_ms, end_ms = time_ms - SKEW_MAX_MS, time_ms + expires_s * 1000
+    return credential, auth, timestamp, before.decode("ascii"), start_ms, end_ms
+
+
+@lru_cache(maxsize=256)
+def _credential_text(raw: bytes) -> str | None:
+    """Decode a credential that is written in its canonical form, at most 256 bytes of it."""
+    if len(raw) > _CREDENTIAL_MAX or canonical_query(b"a=" + raw) != "a=" + raw.decode("ascii"):
+        return None
+    try:
+        return percent_decode(raw)
+    except S3Error:
+        return None
 
 
 @lru_cache(maxsize=256)

@@ -55,7 +55,7 @@ from cenote.s3.stamps import read_stamp, stamp
 from cenote.s3.times import iso_date, read_http_date
 from cenote.s3.wire import RequestHead
 
-__all__ = ["authenticate", "remembered_claims"]
+__all__ = ["authenticate"]
 
 _is_target = re.compile(rb"[!-~]+").fullmatch  # no line ends, which separate what is signed
 _SIGNATURE: Final = "X-Amz-Signature"
@@ -212,7 +212,7 @@ _Asked = tuple[Presigned, str, int, int]
 def _asked(raw: bytes, params: Mapping[str, str], region: str | None, service: str) -> _Asked:
     before, signature = split_signature(raw)
     if signature:
-        remembered = remembered_claims(before, region, service)
+        remembered = _remembered(before, region, service)
         if remembered is not None:
             return remembered
     claims = read_presigned(params, region, service)
@@ -220,7 +220,7 @@ def _asked(raw: bytes, params: Mapping[str, str], region: str | None, service: s
 
 
 @lru_cache(maxsize=256)
-def remembered_claims(before: bytes, region: str | None, service: str) -> _Asked | None:
+def _remembered(before: bytes, region: str | None, service: str) -> _Asked | None:
     """Read what stands before a signature; None when the whole must be read to say what it is."""
     try:
         params = read_query(before)

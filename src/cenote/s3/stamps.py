@@ -19,9 +19,7 @@ from typing import Final
 __all__ = ["read_stamp", "stamp"]
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_is_stamp = re.compile(
-    r"([0-9]{4})([0-9]{2})([0-9]{2})T([0-9]{2})([0-9]{2})([0-9]{2})Z", re.ASCII
-).fullmatch
+_is_stamp = re.compile(r"([0-9]{8})T([0-9]{2})([0-9]{2})([0-9]{2})Z", re.ASCII).fullmatch
 
 
 @lru_cache(maxsize=256)
@@ -30,12 +28,22 @@ def read_stamp(text: str) -> int | None:
     match = _is_stamp(text)
     if match is None:
         return None
-    year, month, day, hour, minute, second = map(int, match.groups())
+    date, hour, minute, second = match.groups()
+    day = _day(date)
+    if day is None or hour > "23" or minute > "59" or second > "59":
+        return None
+    return ((day * 24 + int(hour)) * 60 + int(minute)) * 60_000 + int(second) * 1000
+
+
+# All requests of a day share it.
+@lru_cache(maxsize=64)
+def _day(date: str) -> int | None:
+    """Return the days from the epoch to a date, yyyymmdd, or None when there is no such day."""
     try:
-        moment = datetime(year, month, day, hour, minute, second, tzinfo=UTC)
+        moment = datetime(int(date[:4]), int(date[4:6]), int(date[6:]), tzinfo=UTC)
     except ValueError:
         return None
-    return (moment - _EPOCH) // timedelta(milliseconds=1)
+    return (moment - _EPOCH).days
 
 
 @lru_cache(maxsize=256)
