@@ -131,7 +131,7 @@ def dynamo(request: pytest.FixtureRequest) -> Iterator[ObjectStore]:
 
 
 def commit_store(
-    inner: ObjectStore, table: LockTable, *, timeout_ms: int = 250, clock: Any = None
+    inner: ObjectStore, table: LockTable, *, timeout_ms: int = 600, clock: Any = None
 ) -> DynamoCommitStore:
     clock = clock or SystemClock()
     service = JsonService(

@@ -36,9 +36,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self
+
+from msgspec import Struct
 
 from cenote.errors import AlreadyExistsError, InvalidError, NotFoundError, PreconditionError
 
@@ -63,8 +64,7 @@ PAGE_SIZE: Final = 1000
 Data = bytes | bytearray | memoryview
 
 
-@dataclass(frozen=True, slots=True)
-class ObjectMeta:
+class ObjectMeta(Struct, frozen=True):
     """An object without its bytes.
 
     `size` in bytes; `modified_ms` since the Unix epoch, to the precision the store has. `version`
@@ -80,24 +80,21 @@ class ObjectMeta:
     write_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Fetched:
+class Fetched(Struct, frozen=True):
     """Bytes of an object, and the object they are of (`meta.size` is the whole object's)."""
 
     meta: ObjectMeta
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(Struct, frozen=True):
     """A piece of a listing. `next` is the `start_after` of the next one; None at the end."""
 
     objects: Sequence[ObjectMeta]
     next: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Folder:
+class Folder(Struct, frozen=True):
     """One level of a listing: the objects in it, and the paths of the folders, both sorted."""
 
     objects: Sequence[ObjectMeta]

@@ -12,7 +12,8 @@ Invariants:
 1. A file gets its name by rename where it may replace one, by link where it may not.
 2. `put_if_match` compares and replaces while no other process or thread of this store can write
    or delete.
-3. Folders are never removed, so that a write never meets one that is just going.
+3. The lock is held for a look and a rename, never for a sync.
+4. Folders are never removed, so that a write never meets one that is just going.
 
 Why an ETag of inode, time and size, and no digest: `head` and every listing would have to read the
 objects. Why write ids are remembered and not stored: not every file system has attributes, and the
@@ -96,6 +97,7 @@ class LocalStore(BlockingFetches):
             meta = self._promise(path, staged.settle(), write_id)
             if not staged.link():
                 raise already_exists(path)
+            staged.sync_name()
             return meta
 
     def put_if_match(
@@ -113,6 +115,7 @@ class LocalStore(BlockingFetches):
                     raise not_the_same(path, etag)
                 self._files.forget(staged.file)
                 staged.replace()
+            staged.sync_name()
             return meta
 
     def copy(self, source: str, target: str) -> ObjectMeta:
@@ -140,11 +143,11 @@ class LocalStore(BlockingFetches):
                 except OSError as error:
                     raise from_os(error, "deleting", path) from error
                 folders[os.path.dirname(file)] = None
-            for folder in folders:
-                try:
-                    sync_folder(folder)
-                except OSError as error:
-                    raise from_os(error, "syncing", folder, effect_unknown=True) from error
+        for folder in folders:
+            try:
+                sync_folder(folder)
+            except OSError as error:
+                raise from_os(error, "syncing", folder, effect_unknown=True) from error
 
     def multipart(self, path: str) -> MultipartWriter:
         return _Pieces(self, Staged(self._rooted(path), path, self._clock, self._rand))
@@ -232,6 +235,7 @@ class LocalStore(BlockingFetches):
         with locked(self._root, exclusive=False):
             self._files.forget(staged.file)
             staged.replace()
+        staged.sync_name()
         return meta
 
     def _promise(self, path: str, status: os.stat_result, write_id: str | None) -> ObjectMeta:

@@ -94,7 +94,10 @@ class Staged:
         return status
 
     def replace(self) -> None:
-        """Take the name, whoever has it. Requires: settled, and the lock is held."""
+        """Take the name, whoever has it. Requires: settled, and the lock is held.
+
+        The name is not durable before `sync_name`, which needs no lock.
+        """
         try:
             try:
                 os.rename(self._aside, self.file)
@@ -103,10 +106,12 @@ class Staged:
                 os.rename(self._aside, self.file)
         except OSError as error:
             raise from_os(error, "naming", self.path) from error
-        self._sync_name()
 
     def link(self) -> bool:
-        """Take the name if it is free, and tell whether it was. Requires: settled."""
+        """Take the name if it is free, and tell whether it was. Requires: settled.
+
+        Not durable before `sync_name`.
+        """
         try:
             try:
                 os.link(self._aside, self.file)
@@ -126,10 +131,10 @@ class Staged:
                     path=self.path,
                 ) from error
             raise from_os(error, "naming", self.path) from error
-        self._sync_name()
         return True
 
-    def _sync_name(self) -> None:
+    def sync_name(self) -> None:
+        """Make the name durable. Raises UnavailableError(effect_unknown=True)."""
         try:
             failpoint.hit("local.named")
             sync_folder(os.path.dirname(self.file))

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from tests.contract.locktable import ACCESS_KEY, REGION, SECRET_KEY, LockTable
+from locktable import ACCESS_KEY, REGION, SECRET_KEY, LockTable
 
 from cenote.base import ManualClock, SystemClock
 from cenote.errors import (
@@ -225,10 +225,11 @@ def test_moto_keeps_such_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS_KEY)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
-    moto = ThreadedMotoServer("127.0.0.1", 9450)
+    moto = ThreadedMotoServer("127.0.0.1", 0)
     moto.start()
     try:
-        endpoint = "http://127.0.0.1:9450"
+        host, port = moto.get_host_and_port()
+        endpoint = f"http://{host}:{port}"
         arguments = {"endpoint_url": endpoint, "region_name": "us-east-1"}
         boto3.client("s3", **arguments).create_bucket(Bucket="slatedb")
         boto3.client("dynamodb", **arguments).create_table(
