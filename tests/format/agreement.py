@@ -39,6 +39,12 @@ def check_contents(root: Path) -> None:
         wanted = {bytes.fromhex(key): bytes.fromhex(value) for key, value in rows.items()}
         assert wanted
         assert model.contents(root / name) == wanted, name
+        manifest = model.last_manifest(root / name)
+        for tree in manifest.trees():
+            for view in tree.views():
+                table = open_sst(model.table_path(root / name, manifest, view).read_bytes())
+                told = next(each for each in manifest.ssts if each.id == view.sst_id)
+                assert (told.info, told.version) == (table.info, table.version)
 
 
 def policy_of(path: Path, name: str) -> BloomPolicy:

@@ -44,6 +44,7 @@ from cenote.lsm.format import (
     encode_stats,
     encode_tracker,
     encode_wal,
+    find_in_block,
     open_sst,
 )
 
@@ -128,6 +129,10 @@ def test_a_damaged_state_file_gives_a_state_or_is_refused(
 
 PLAIN: dict[str, tuple[Callable[[bytes], object], bytes]] = {
     "block": (decode_block, encode_blocks(ROWS[:20], 65536)[0].payload),
+    "search": (
+        lambda data: find_in_block(data, 2, b"key:000015", 2**64 - 1),
+        encode_blocks([*ROWS[:20], *batch(2, 900, 940, 1)], 65536)[0].payload,
+    ),
     "old block": (lambda data: decode_block(data, 1), b"\0\0\0\1k" + bytes(9) + bytes(7) + b"\1"),
     "row": (decode_row, bytes((0, 3, 5)) + b"keyvalue" + bytes(8) + b"\6" + bytes(16)),
     "filters": (

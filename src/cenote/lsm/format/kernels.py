@@ -323,14 +323,20 @@ def _find_row(block: bytes, at: int, end: int, key: bytes, seq_max: int) -> Row 
             if row[2] <= seq_max:
                 return row
         at = flags_at + _ROW_TAILS[block[flags_at]]
+    if at != end:
+        raise DataError("a row does not fit its block", kind="row")
     return None
 
 
 def _key_at(block: bytes, at: int, end: int) -> bytes:
     """Return the whole key of the row at a restart."""
-    shared, at = _read_varint(block, at, end)
-    unshared, at = _read_varint(block, at, end)
-    _, at = _read_varint(block, at, end)
+    if at + 3 <= end and (block[at + 1] | block[at + 2]) < 0x80:
+        shared, unshared = block[at], block[at + 1]
+        at += 3
+    else:
+        shared, at = _read_varint(block, at, end)
+        unshared, at = _read_varint(block, at, end)
+        _, at = _read_varint(block, at, end)
     if shared or at + unshared > end:
         raise DataError("a restart of a block is not a row with a whole key", kind="block")
     return block[at : at + unshared]
