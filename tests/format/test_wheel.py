@@ -35,6 +35,7 @@ from cenote.lsm.format import (
     encode_compactions,
     encode_manifest,
     encode_sst,
+    encode_tracker,
     encode_wal,
     format_ulid,
     manifest_name,
@@ -111,6 +112,21 @@ def move(root: Path, old: str, new: str) -> None:
         for last in sorted(place.glob("compactions/*"))[-1:]:
             again = encode_compactions(decode_compactions(last.read_bytes()))
             (place / compactions_name(int(last.stem) + 1)).write_bytes(again)
+
+
+def test_it_finds_times_in_the_sequence_tracker_we_write(
+    run_wheel: Callable[..., str], tmp_path: Path
+) -> None:
+    """Steps of every width of the encoding, both ways."""
+    samples = [(1, 1_700_000_000)]
+    for n in range(200):
+        seq, second = samples[-1]
+        samples.append((seq + 1 + n % 7 * 10 ** (n % 6), second + 60 + n % 5 * 10 ** (n % 4)))
+    build_database(tmp_path, Codec.NONE)
+    manifest = replace(model.last_manifest(tmp_path), sequence_tracker=encode_tracker(samples))
+    (tmp_path / manifest_name(2)).write_bytes(encode_manifest(manifest))
+    found = json.loads(run_wheel("seconds", tmp_path, *[seq for seq, _ in samples]))
+    assert found == [second for _, second in samples]
 
 
 def test_it_reads_every_kind_of_compaction_we_write(

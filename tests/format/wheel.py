@@ -6,6 +6,7 @@ Tests run it as a program (see `main`), golden files are made with its functions
     python wheel.py scan DIR         what is in the databases at and below DIR
     python wheel.py use DIR          write to a database, compact it whole, tell what is in it
     python wheel.py compactions DIR  the newest state of compactions
+    python wheel.py seconds DIR N... when these sequence numbers were written
 
 Rows are the same in every run but for their times, the ids of files and the epochs of compactions.
 """
@@ -377,11 +378,17 @@ async def compactions(root: Path) -> str:
     )
 
 
-def main(command: str, root: Path, count: int = 0) -> None:
+async def seconds(root: Path, seqs: list[int]) -> list[int | None]:
+    """Return when each sequence number was written, from the manifest's tracker."""
+    admin = slate.AdminBuilder(place(root), store()).build()
+    return [await admin.get_timestamp_for_sequence(seq, False) for seq in seqs]
+
+
+def main(command: str, root: Path, *numbers: int) -> None:
     """Run a command of the tests."""
     if command == "write":
         for name in SCENARIOS:
-            made = write(name, root, count)
+            made = write(name, root, numbers[0])
             (made / "expected.json").write_text(as_hex(scan_all(made)))
     elif command == "scan":
         print(as_hex(scan_all(root)))
@@ -389,6 +396,8 @@ def main(command: str, root: Path, count: int = 0) -> None:
         print(as_hex({"": asyncio.run(use(root))}))
     elif command == "compactions":
         print(asyncio.run(compactions(root)))
+    elif command == "seconds":
+        print(json.dumps(asyncio.run(seconds(root, list(numbers)))))
 
 
 if __name__ == "__main__":
