@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 
 import pytest
@@ -319,3 +320,17 @@ def test_newer_versions_are_refused(version: int) -> None:
 def test_rows_out_of_order_make_no_table(table: list[Row]) -> None:
     with pytest.raises(InvalidError):
         encode_sst(table)
+
+
+@pytest.mark.parametrize(
+    ("codec", "module"),
+    [(Codec.SNAPPY, "cramjam"), (Codec.LZ4, "lz4.block"), (Codec.ZSTD, "zstandard")],
+)
+def test_a_codec_that_is_not_installed_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, codec: Codec, module: str
+) -> None:
+    packed = compress(codec, b"data")
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(UnsupportedError, match=r"pip install 'cenote\[db\]'"):
+        decompress(codec, packed)
+    assert decompress(Codec.ZLIB, compress(Codec.ZLIB, b"data")) == b"data"

@@ -13,7 +13,7 @@ import pytest
 from builder import build_database
 
 import model
-from cenote.lsm import Bound, BoundKind, KeyRange
+from cenote.lsm import PUT, Bound, BoundKind, KeyRange, Row
 from cenote.lsm.format import (
     BLOCK_SIZE,
     Codec,
@@ -112,6 +112,20 @@ def move(root: Path, old: str, new: str) -> None:
         for last in sorted(place.glob("compactions/*"))[-1:]:
             again = encode_compactions(decode_compactions(last.read_bytes()))
             (place / compactions_name(int(last.stem) + 1)).write_bytes(again)
+
+
+def test_it_reads_our_sequence_numbers_and_times(
+    run_wheel: Callable[..., str], tmp_path: Path
+) -> None:
+    build_database(tmp_path, Codec.NONE)
+    found = json.loads(run_wheel("stamps", tmp_path))
+    newest: dict[bytes, Row] = {}
+    for row in model.rows_of(tmp_path):
+        if row[0] not in newest or newest[row[0]][2] < row[2]:
+            newest[row[0]] = row
+    puts = [row for row in newest.values() if row[3] == PUT and row[4] is not None]
+    assert {row[5] is None for row in puts} == {True, False}
+    assert [found[row[0].hex()] for row in puts] == [[row[2], row[4], row[5]] for row in puts]
 
 
 def test_it_finds_times_in_the_sequence_tracker_we_write(

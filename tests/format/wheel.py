@@ -4,6 +4,7 @@ Tests run it as a program (see `main`), golden files are made with its functions
 
     python wheel.py write DIR ROWS   each of `SCENARIOS` to DIR/<name>, with what is found in it
     python wheel.py scan DIR         what is in the databases at and below DIR
+    python wheel.py stamps DIR       sequence number and times of each key
     python wheel.py use DIR          write to a database, compact it whole, tell what is in it
     python wheel.py compactions DIR  the newest state of compactions
     python wheel.py seconds DIR N... when these sequence numbers were written
@@ -355,6 +356,17 @@ async def use(root: Path) -> dict[bytes, bytes]:
     return rows
 
 
+async def stamps(root: Path) -> dict[str, tuple[int, int | None, int | None]]:
+    """Return the sequence number, creation and expiry of each key's newest row."""
+    db = await open_reader(root)
+    found = {}
+    rows = await db.scan(EVERYTHING)
+    while row := await rows.next():
+        found[bytes(row.key).hex()] = (row.seq, row.create_ts, row.expire_ts)
+    await db.shutdown()
+    return found
+
+
 async def compactions(root: Path) -> str:
     """Return the newest state of compactions as JSON."""
     admin = slate.AdminBuilder(place(root), store()).build()
@@ -396,6 +408,8 @@ def main(command: str, root: Path, *numbers: int) -> None:
         print(as_hex({"": asyncio.run(use(root))}))
     elif command == "compactions":
         print(asyncio.run(compactions(root)))
+    elif command == "stamps":
+        print(json.dumps(asyncio.run(stamps(root))))
     elif command == "seconds":
         print(json.dumps(asyncio.run(seconds(root, list(numbers)))))
 
