@@ -17,6 +17,7 @@ one look at memory costs 0.1 us.
 
 from __future__ import annotations
 
+import hashlib
 import mmap
 import threading
 import zlib
@@ -34,8 +35,10 @@ class Generations:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._begun: Counter[int] = Counter()
-        self._memory = mmap.mmap(-1, SLOTS * 8)
-        self._table = memoryview(self._memory).cast("Q")
+        self._memory = mmap.mmap(-1, SLOTS * 16)
+        whole = memoryview(self._memory).cast("Q")
+        self._table = whole[:SLOTS]
+        self._going = whole[SLOTS:]  # the marks of the names whose change began last
 
     def slot(self, name: str) -> int:
         """Return where a bucket's counter is. Several names may share one."""
@@ -45,10 +48,15 @@ class Generations:
         """Return a counter's value: one aligned load."""
         return self._table[slot]
 
+    def is_going(self, name: str) -> bool:
+        """Tell whether it is this bucket for which its counter is odd, and not one of its hash."""
+        return self._going[self.slot(name)] == _mark(name)
+
     def begin(self, name: str) -> None:
         """Tell that a bucket's files are about to go."""
         slot = self.slot(name)
         with self._lock:
+            self._going[slot] = _mark(name)
             self._begun[slot] += 1
             self._table[slot] += 1 if self._begun[slot] == 1 else 2
 
@@ -64,3 +72,7 @@ class Generations:
         for slot, value in enumerate(self._table):
             if value & 1:
                 self._table[slot] = value + 1
+
+
+def _mark(name: str) -> int:
+    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "little")

@@ -24,10 +24,11 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
 
-from cenote.errors import ClosedError, Error, NotFoundError, UnavailableError
+from cenote.errors import ClosedError, DataError, Error, UnavailableError
 from cenote.ports import BucketRecord, Change, Extent
 from cenote.sqldb.bodies import SqliteBodies
 from cenote.sqldb.bucketfile import ReadingIndex
@@ -38,7 +39,7 @@ from cenote.sqldb.generations import Generations
 from cenote.sqldb.leasefile import ForeignPins
 from cenote.sqldb.packfile import FRAME_HEAD, PackFile
 from cenote.sqldb.packs import Packs
-from cenote.sqldb.pool import Pool
+from cenote.sqldb.pool import Pool, Reader
 
 __all__ = ["Outpost", "Outposts", "Owner"]
 
@@ -96,13 +97,41 @@ class _Index(ReadingIndex):
         self._owner.submit(self._name, change, done)
 
 
-class _BorrowedPacks(Packs):
-    """Packs whose regions the owner gives out."""
+class _Pool(Pool):
+    """Connections to a file that may be moved away any time."""
 
-    def __init__(self, folder: Path, bucket: bytes, name: str, owner: Owner) -> None:
+    def __init__(self, path: Path, name: str, is_gone: Callable[[], bool]) -> None:
+        super().__init__(path, keep_log=True)
+        self._name = name
+        self._is_gone = is_gone
+
+    def _open_reader(self) -> Reader:
+        try:
+            return super()._open_reader()
+        except (UnavailableError, DataError) as error:
+            if self._is_gone():
+                raise no_bucket(self._name) from error
+            raise
+
+
+class _BorrowedPacks(Packs):
+    """Packs whose regions the owner gives out. They may be moved away any time."""
+
+    def __init__(
+        self, folder: Path, bucket: bytes, name: str, owner: Owner, is_gone: Callable[[], bool]
+    ) -> None:
         super().__init__(folder, bucket, read_only=False)
         self._name = name
         self._owner = owner
+        self._is_gone = is_gone
+
+    def use(self, number: int) -> PackFile:
+        try:
+            return super().use(number)
+        except DataError as error:
+            if self._is_gone():
+                raise no_bucket(self._name) from error
+            raise
 
     def reserve(self, size: int) -> tuple[PackFile, int]:
         number, offset = self._owner.reserve(self._name, size)
@@ -121,21 +150,31 @@ class Outpost:
     """A bucket read here and written there: `ports.Bucket`."""
 
     def __init__(
-        self, path: Path, own: Path, owner: Owner, *, inline_max: int, spool_base: int
+        self,
+        path: Path,
+        own: Path,
+        owner: Owner,
+        is_gone: Callable[[], bool],
+        *,
+        inline_max: int,
+        spool_base: int,
     ) -> None:
-        """Open the bucket file at `path`. Raises NotFoundError, DataError, UnavailableError."""
+        """Open the bucket file at `path`. `is_gone` tells whether the bucket is being deleted.
+
+        Raises NotFoundError, DataError, UnavailableError.
+        """
         self.name = path.name.removesuffix(".sqlite3")
         self._path = path
         self._marker = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
-            self._pool = Pool(path, keep_log=True)
+            self._pool = _Pool(path, self.name, is_gone)
             with self._pool.reading() as reader:
                 bucket_id, own_inline_max = reader.one("SELECT id, inline_max FROM bucket")
         except BaseException:
             os.close(self._marker)
             raise
         self._packs = _BorrowedPacks(
-            path.with_name(f"{self.name}.packs"), bucket_id, self.name, owner
+            path.with_name(f"{self.name}.packs"), bucket_id, self.name, owner, is_gone
         )
         self.bodies = SqliteBodies(
             self._pool,
@@ -214,6 +253,8 @@ class Outposts:
         seen = self._generations.at(slot)
         outpost = self._open.get(name)
         if seen & 1:
+            if self._generations.is_going(name):
+                raise no_bucket(name)
             raise UnavailableError(f"bucket {name} is being deleted", kind="busy")
         if outpost is not None and outpost.stands():
             outpost.generation = (slot, seen)
@@ -239,6 +280,7 @@ class Outposts:
                 path,
                 self._own,
                 self._owner,
+                partial(self._is_gone, name),
                 inline_max=self._inline_max,
                 spool_base=self._spool_base,
             )
@@ -246,6 +288,11 @@ class Outposts:
             raise no_bucket(name) from error
         except OSError as error:
             raise translate(error, f"opening bucket {name}") from error
+
+    def _is_gone(self, name: str) -> bool:
+        if self._generations.at(self._generations.slot(name)) & 1:
+            return self._generations.is_going(name)
+        return not (self.root / f"{name}.sqlite3").exists()
 
     def names(self) -> list[str]:
         """Return the names of all buckets, sorted."""
@@ -284,7 +331,7 @@ class Outposts:
             if self._generations.at(slot) != seen:
                 try:
                     self.open(name)
-                except (Error, NotFoundError):
+                except Error:
                     continue
 
     def close(self) -> None:
