@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import pytest
 
@@ -27,20 +26,19 @@ def listed(store: ObjectStore, prefix: str = "", start_after: str = "") -> list[
     return [meta.path for meta in store.list(prefix, start_after=start_after)]
 
 
-@pytest.mark.parametrize("data", [b"", b"x", b"\0" * 100_000], ids=["empty", "small", "large"])
-@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
-def test_what_is_put_is_got(store: ObjectStore, data: bytes, kind: Any) -> None:
-    put = store.put("folder/name", kind(data))
-    found = store.get("folder/name")
-    assert found.data == data
-    assert type(found.data) is bytes
-    assert (put.path, put.size) == ("folder/name", len(data))
-    head = store.head("folder/name")
-    assert head == found.meta
-    assert (head.size, head.etag) == (len(data), put.etag)
-    (seen,) = store.list()
-    assert (seen.path, seen.size, seen.etag) == ("folder/name", len(data), put.etag)
-    assert seen.modified_ms == head.modified_ms
+def test_what_is_put_is_got(store: ObjectStore) -> None:
+    for data in (b"", b"x", b"\0" * 100_000, bytearray(b"array"), memoryview(b"a view")[2:]):
+        put = store.put("folder/name", data)
+        found = store.get("folder/name")
+        assert found.data == data
+        assert type(found.data) is bytes
+        assert (put.path, put.size) == ("folder/name", len(data))
+        head = store.head("folder/name")
+        assert head == found.meta
+        assert (head.size, head.etag) == (len(data), put.etag)
+        (seen,) = store.list()
+        assert (seen.path, seen.size, seen.etag) == ("folder/name", len(data), put.etag)
+        assert seen.modified_ms == head.modified_ms
 
 
 def test_put_replaces_and_changes_the_etag(store: ObjectStore) -> None:
@@ -130,18 +128,18 @@ def test_ranges(store: ObjectStore) -> None:
     assert list(store.get_ranges("a", [])) == []
 
 
-@pytest.mark.parametrize("span", [(0, 27), (26, 27), (30, 40), (5, 5), (5, 4), (-1, 3)])
-def test_a_range_that_is_none_is_refused(store: ObjectStore, span: tuple[int, int]) -> None:
+def test_a_range_that_is_none_is_refused(store: ObjectStore) -> None:
     store.put("a", ABC)
-    for call in (
-        lambda: store.get_range("a", *span),
-        lambda: store.get_ranges("a", [(0, 2), span]),
-        lambda: asyncio.run(store.get_range_async("a", *span)),
-        lambda: asyncio.run(store.get_ranges_async("a", [(0, 2), span])),
-    ):
-        with pytest.raises(InvalidError) as caught:
-            call()
-        assert caught.value.kind == "invalid_range"
+    for span in ((0, 27), (26, 27), (30, 40), (5, 5), (5, 4), (-1, 3)):
+        for call in (
+            lambda span: store.get_range("a", *span),
+            lambda span: store.get_ranges("a", [(0, 2), span]),
+            lambda span: asyncio.run(store.get_range_async("a", *span)),
+            lambda span: asyncio.run(store.get_ranges_async("a", [(0, 2), span])),
+        ):
+            with pytest.raises(InvalidError) as caught:
+                call(span)
+            assert caught.value.kind == "invalid_range"
 
 
 def test_tails(store: ObjectStore) -> None:
@@ -254,8 +252,12 @@ def test_copies(store: ObjectStore) -> None:
     assert store.get("b/c").data == ABC
 
 
-@pytest.mark.parametrize("sizes", [[], [0], [5, 0, 7], [9 << 20, 3, 10 << 20]], ids=str)
-def test_objects_in_pieces(store: ObjectStore, sizes: list[int]) -> None:
+def test_objects_in_pieces(store: ObjectStore) -> None:
+    for sizes in ([], [0], [5, 0, 7], [9 << 20, 3, 8 << 20]):
+        in_pieces(store, sizes)
+
+
+def in_pieces(store: ObjectStore, sizes: list[int]) -> None:
     store.put("a", b"old")
     pieces = [bytes([65 + number]) * size for number, size in enumerate(sizes)]
     writer = store.multipart("a")

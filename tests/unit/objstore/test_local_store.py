@@ -25,7 +25,15 @@ WRITES = {
 
 
 @pytest.mark.parametrize("write", WRITES)
-@pytest.mark.parametrize("point", [n for n in failpoint.registered() if n.startswith("local.")])
+@pytest.mark.parametrize(
+    "point",
+    [
+        pytest.param("local.written", marks=pytest.mark.slow),
+        "local.synced",
+        "local.named",
+        pytest.param("local.folder_synced", marks=pytest.mark.slow),
+    ],
+)
 def test_a_kill_leaves_the_old_object_or_the_new(tmp_path: Path, point: str, write: str) -> None:
     LocalStore(tmp_path).put("a/b", b"old")
     script = (
@@ -88,7 +96,7 @@ def test_two_processes_lose_no_step(tmp_path: Path) -> None:
         "from cenote.objstore import LocalStore\n"
         f"store = LocalStore({str(tmp_path)!r})\n"
         "done = 0\n"
-        "while done < 50:\n"
+        "while done < 25:\n"
         "    found = store.get('counter')\n"
         "    try:\n"
         "        data = b'%d x' % (int(found.data.split()[0]) + 1)\n"
@@ -97,9 +105,9 @@ def test_two_processes_lose_no_step(tmp_path: Path) -> None:
         "        continue\n"
         "    done += 1\n"
     )
-    writers = [subprocess.Popen([sys.executable, "-c", script]) for _ in range(3)]
-    assert [writer.wait(60) for writer in writers] == [0, 0, 0]
-    assert store.get("counter").data == b"150 x"
+    writers = [subprocess.Popen([sys.executable, "-c", script]) for _ in range(2)]
+    assert [writer.wait(60) for writer in writers] == [0, 0]
+    assert store.get("counter").data == b"50 x"
 
 
 def test_a_replaced_file_is_read_anew_though_it_was_kept_open(tmp_path: Path) -> None:
