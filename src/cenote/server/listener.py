@@ -69,7 +69,13 @@ class Listener:
         """Listen, and return the port (that the system chose, when `port` is 0)."""
         loop = asyncio.get_running_loop()
         server = await loop.create_server(
-            lambda: Connection(self), host, port, ssl=tls, backlog=_BACKLOG, reuse_address=True
+            lambda: Connection(self),
+            host,
+            port,
+            ssl=tls,
+            ssl_handshake_timeout=self._handshake_timeout(tls),
+            backlog=_BACKLOG,
+            reuse_address=True,
         )
         self._servers.append(server)
         self._beat = loop.call_later(1.0, self._on_beat, loop)
@@ -82,10 +88,18 @@ class Listener:
         for each in sockets:
             self._servers.append(
                 await loop.create_server(
-                    lambda: Connection(self), sock=each, ssl=tls, backlog=_BACKLOG
+                    lambda: Connection(self),
+                    sock=each,
+                    ssl=tls,
+                    ssl_handshake_timeout=self._handshake_timeout(tls),
+                    backlog=_BACKLOG,
                 )
             )
         self._beat = loop.call_later(1.0, self._on_beat, loop)
+
+    def _handshake_timeout(self, tls: ssl.SSLContext | None) -> float | None:
+        # A client that never ends its handshake is not counted as a connection yet.
+        return None if tls is None else float(self.limits.head_timeout)
 
     def _on_beat(self, loop: asyncio.AbstractEventLoop) -> None:
         self.tick += 1

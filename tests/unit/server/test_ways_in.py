@@ -20,7 +20,7 @@ from botocore.exceptions import ClientError
 
 from cenote.base import SeededRand
 from cenote.errors import InvalidError, UnavailableError
-from cenote.server import BackgroundServer, Settings, load_credentials
+from cenote.server import BackgroundServer, Limits, Settings, load_credentials
 
 
 def client_of(server: BackgroundServer, **more: Any) -> Any:
@@ -266,8 +266,14 @@ def test_tls(tmp_path: Path):
         capture_output=True,
     )
     with BackgroundServer(
-        root=str(tmp_path / "root"), tls_cert=str(cert), tls_key=str(key)
+        root=str(tmp_path / "root"),
+        tls_cert=str(cert),
+        tls_key=str(key),
+        limits=Limits(head_timeout=2),
     ) as server:
+        silent = socket.create_connection(("127.0.0.1", server.port), 20)
+        assert silent.recv(1) == b"", "a client that never shakes hands is let go"
+        silent.close()
         s3 = client_of(server, verify=str(cert))
         s3.create_bucket(Bucket="secure")
         for size in (10, 5_000_000):
