@@ -19,7 +19,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from cenote.base import SeededRand
-from cenote.errors import InvalidError, UnavailableError
+from cenote.errors import InvalidError, UnavailableError, UnsupportedError
 from cenote.server import BackgroundServer, Limits, Settings, load_credentials
 
 
@@ -374,3 +374,8 @@ def test_racing_writers_have_one_winner(server: Any, make_s3: Any, bucket: str):
     for thread in threads:
         thread.join()
     assert sorted(outcomes) == [200] + [412] * 7
+
+
+def test_a_server_on_a_thread_is_one_process(tmp_path: Path):
+    with pytest.raises(UnsupportedError):
+        BackgroundServer(root=str(tmp_path), workers=2)
