@@ -26,7 +26,7 @@ from cenote.s3.coverage import coverage_table
 from cenote.s3.keyring import SigningKey
 from cenote.s3.ops import OPS, Op, Route
 from cenote.s3.parse import parse_input
-from cenote.s3.plain import PlainGet, plain_get
+from cenote.s3.plain import PlainGet, PlainPut, plain_get, plain_put
 from cenote.s3.ranges import content_range, settle_range
 from cenote.s3.render import render_error, render_output
 from cenote.s3.route import resolve
@@ -51,6 +51,7 @@ __all__ = [
     "Op",
     "Payload",
     "PlainGet",
+    "PlainPut",
     "Rendered",
     "RequestHead",
     "Route",
@@ -66,6 +67,7 @@ __all__ = [
     "http_date",
     "parse_input",
     "plain_get",
+    "plain_put",
     "presign",
     "render_error",
     "render_output",

@@ -30,6 +30,7 @@ from cenote.s3 import (
     authenticate,
     parse_input,
     plain_get,
+    plain_put,
     render_error,
     render_output,
     resolve,
@@ -43,6 +44,7 @@ from cenote.server.exchange import Exchange
 from cenote.server.faults import s3_error_of
 from cenote.server.handlers import HANDLERS, RECEIVERS
 from cenote.server.handlers.reading import get_plain
+from cenote.server.handlers.writing import put_plain
 from cenote.server.health import PROBES, is_probe, probe_answer
 from cenote.server.hosts import Hosts
 from cenote.server.meters import Meters
@@ -158,6 +160,10 @@ class Pipeline:
                 plain = plain_get(head, keys=self._keys, now_ms=now_ms, region=self.settings.region)
                 if plain is not None:
                     return get_plain(call, plain)
+            elif head.method == "PUT" and not self.settings.read_only:
+                put = plain_put(head, keys=self._keys, now_ms=now_ms, region=self.settings.region)
+                if put is not None:
+                    return put_plain(call, put)
             if head.path in PROBES and self._is_probe(head):
                 return self._probe(call)
         route = resolve(head, host_bucket)

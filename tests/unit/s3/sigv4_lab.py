@@ -41,10 +41,17 @@ def signed(
     return head(method, url, {**made, **(added or {})}, repeated)
 
 
-def link(url: str = URL, *, expires_s: int = 3600, sent: dict[str, str] | None = None, **more):
+def link(
+    url: str = URL,
+    method: str = "GET",
+    *,
+    expires_s: int = 3600,
+    sent: dict[str, str] | None = None,
+    **more,
+):
     options = {"access_key": KEY, "secret_key": SECRET, "now_ms": NOW, **more}
-    made = presign("GET", url, expires_s=expires_s, **options)
-    return head("GET", made, {"host": "127.0.0.1:9000", **(sent or {})})
+    made = presign(method, url, expires_s=expires_s, **options)
+    return head(method, made, {"host": "127.0.0.1:9000", **(sent or {})})
 
 
 def rewritten(request: RequestHead, old: bytes, new: bytes) -> RequestHead:

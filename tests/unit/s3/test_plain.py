@@ -1,7 +1,8 @@
-"""The short way of a plain GET takes nobody the general way refuses, and asks for the same."""
+"""The short way of plain requests takes nobody the general way refuses, and asks for the same."""
 
 from __future__ import annotations
 
+from hashlib import sha256
 from unittest.mock import patch
 from urllib.parse import quote
 
@@ -13,14 +14,16 @@ from sigv4_lab import EMPTY, KEY, MINUTE, NOW, SECRETS, head, link, signed
 from cenote.s3 import (
     RequestHead,
     S3Error,
+    SignedPayload,
     authenticate,
     parse_input,
     plain_get,
+    plain_put,
     resolve,
     structs,
 )
 from cenote.s3.parse import _PLANS
-from cenote.s3.plain import BESIDE, BESIDE_SIGNED
+from cenote.s3.plain import BESIDE, BESIDE_PUT, BESIDE_SIGNED, BESIDE_SIGNED_PUT
 from cenote.s3.query import read_query
 
 ROOT = "http://127.0.0.1:9000"
@@ -28,6 +31,10 @@ ROOT = "http://127.0.0.1:9000"
 
 def plain(request: RequestHead, now_ms: int = NOW, region: str | None = None):
     return plain_get(request, keys=SECRETS, now_ms=now_ms, region=region)
+
+
+def put(request: RequestHead, now_ms: int = NOW, region: str | None = None):
+    return plain_put(request, keys=SECRETS, now_ms=now_ms, region=region)
 
 
 def general(request: RequestHead, now_ms: int, region: str | None):
@@ -97,13 +104,25 @@ headers = st.dictionaries(
             "content-length",
             "x-amz-server-side-encryption-customer-key",
             "accept-encoding",
+            "content-type",
+            "content-md5",
+            "content-encoding",
+            "cache-control",
+            "x-amz-acl",
+            "x-amz-copy-source",
+            "x-amz-meta-a",
+            "x-amz-tagging",
+            "x-amz-checksum-crc32",
+            "x-amz-sdk-checksum-algorithm",
+            "x-amz-trailer",
+            "transfer-encoding",
         ]
     ),
     st.sampled_from(["", "ENABLED", "enabled", "*", "bytes=0-1", "a  b ", EMPTY, "requester"])
     | st.just("UNSIGNED-PAYLOAD"),
     max_size=2,
 )
-methods = st.sampled_from(["GET", "GET", "GET", "HEAD", "PUT", "DELETE"])
+methods = st.sampled_from(["GET", "GET", "GET", "HEAD", "PUT", "PUT", "PUT", "DELETE"])
 times = st.sampled_from([0, 0, MINUTE, -MINUTE, 20 * MINUTE, -20 * MINUTE, 61 * MINUTE])
 regions = st.sampled_from([None, None, "us-east-1", "eu-west-3"])
 bends = st.sampled_from(["", "", "", "path", "query", "signature", "time", "drop", "case"])
@@ -134,6 +153,8 @@ def bent(request: RequestHead, bend: str) -> RequestHead:
 @given(methods, paths, queries, headers, headers, times, regions, bends, st.booleans())
 @example("GET", "/bucket/key", "", {}, {}, 0, None, "", True)
 @example("GET", "/bucket/key", "", {}, {}, 0, None, "", False)
+@example("PUT", "/bucket/key", "", {}, {"content-type": "a/b"}, 0, None, "", True)
+@example("PUT", "/bucket/key", "", {}, {"content-type": "a/b"}, 0, None, "", False)
 def test_what_is_taken_is_taken_in_general_and_means_the_same(
     method: str,
     path: str,
@@ -147,11 +168,19 @@ def test_what_is_taken_is_taken_in_general_and_means_the_same(
 ) -> None:
     url = f"{ROOT}{path}" + (f"?{query}" if query else "")
     if presigned:
-        request = link(url, sent={**covered, **added})
+        request = link(url, method, sent={**covered, **added})
     else:
         request = signed(url, covered, added=added, method=method)
     request = bent(request, bend)
     now_ms = NOW + late_ms
+    stored = put(request, now_ms, region)
+    if stored is not None:
+        route, auth, asked = general(request, now_ms, region)
+        assert (route.op.name, route.bucket, route.key) == ("PutObject", stored.bucket, stored.key)
+        assert auth == stored.auth
+        assert asked == structs.PutObjectInput(
+            bucket=stored.bucket, key=stored.key, content_type=stored.content_type
+        )
     found = plain(request, now_ms, region)
     if found is None:
         return
@@ -166,6 +195,49 @@ def test_what_is_taken_is_taken_in_general_and_means_the_same(
 def test_headers_it_passes_over_say_nothing_to_the_operation(name: str):
     assert _PLANS["GetObject"].telling((name,)) == ()
     assert name in BESIDE or name.startswith(("x-amz-", "authorization"))
+
+
+@pytest.mark.parametrize("name", sorted(BESIDE_SIGNED_PUT - {"content-type"}))
+def test_headers_a_put_passes_over_say_nothing_to_the_operation(name: str):
+    assert _PLANS["PutObject"].telling((name,)) == ()
+    assert name in BESIDE_PUT or name.startswith(("x-amz-", "authorization"))
+
+
+def test_puts_of_common_clients_are_plain():
+    body = sha256(b"body").hexdigest()
+    sent = {"content-length": "4", "content-type": "text/plain", "expect": "100-continue"}
+    for request in (
+        signed(method="PUT", added=sent, body_hash=body),
+        signed(method="PUT", added=sent, body_hash="UNSIGNED-PAYLOAD"),
+        link(method="PUT", sent=sent),
+    ):
+        found = put(request)
+        assert found is not None
+        assert (found.bucket, found.key, found.content_type) == ("bucket", "key", "text/plain")
+        assert found.auth.presigned is bool(request.query)
+        assert plain(request) is None
+    found = put(signed(method="PUT", body_hash=body))
+    assert found is not None
+    assert found.auth.payload == SignedPayload(body)
+    assert found.content_type is None
+
+
+@pytest.mark.parametrize(
+    "name", ["x-amz-copy-source", "x-amz-tagging", "if-none-match", "content-md5", "x-amz-acl"]
+)
+def test_a_put_that_says_more_is_not_plain(name: str):
+    assert put(signed(method="PUT", headers={name: "a"})) is None
+    assert put(link(method="PUT", sent={name: "a"})) is None
+
+
+def test_a_put_that_is_not_proven_is_not_plain():
+    assert put(link()) is None
+    assert put(signed()) is None
+    assert put(link(method="PUT", secret_key="other")) is None
+    assert put(signed(method="PUT", secret_key="other")) is None
+    assert put(signed(method="PUT", body_hash="STREAMING-AWS4-HMAC-SHA256-PAYLOAD")) is None
+    assert put(signed(method="PUT"), NOW + 16 * MINUTE) is None
+    assert put(link(method="PUT", expires_s=60), NOW + 61_000) is None
 
 
 def test_requests_of_common_clients_are_plain():

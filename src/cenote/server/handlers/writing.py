@@ -8,6 +8,8 @@ Source: https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html, API_
 
 from __future__ import annotations
 
+from typing import Final
+
 from cenote.buckets import (
     NO_CONDITIONS,
     PutObject,
@@ -18,15 +20,34 @@ from cenote.buckets import (
     uploads,
 )
 from cenote.buckets import conditions as rules
-from cenote.ports import Bucket, PartRecord
-from cenote.s3 import structs
+from cenote.ports import Bucket, Content, PartRecord
+from cenote.s3 import OPS, PlainPut, structs
 from cenote.server.call import Call, Written
 from cenote.server.claims import Claimed
 from cenote.server.handlers.mapping import checksum_members, conditions_of, content_of
 from cenote.server.intake import Taken
 from cenote.server.receive import body_length, discard, receive
 
-__all__ = ["put_object", "stored_lines", "upload_part"]
+_PUT_OBJECT: Final = OPS["PutObject"]
+
+__all__ = ["put_object", "put_plain", "stored_lines", "upload_part"]
+
+
+def put_plain(call: Call, plain: PlainPut) -> object:
+    """Answer a plain PUT, whose sender is proven."""
+    call.op, call.auth = _PUT_OBJECT, plain.auth
+    bucket = call.pipeline.store.bucket(plain.bucket)
+    length = body_length(call)
+    limits.check_size(length)
+    content = limits.stored_content(Content(plain.content_type))
+    claimed = Claimed.of(call)
+
+    def taken(body: Taken) -> object:
+        request = PutObject(plain.key, content, claims=claimed.settled(body))
+        change = objects.put(request, body.staged, call.now_ms)
+        return call.commit(bucket, change, _stored, lambda: discard(call, bucket, body.staged))
+
+    return receive(call, bucket, length, claimed.algorithms(), taken)
 
 
 def put_object(call: Call) -> object:
@@ -59,12 +80,13 @@ def put_object(call: Call) -> object:
             conditions=conditions,
         )
         change = objects.put(request, body.staged, call.now_ms)
-        return call.commit(bucket, change, stored, lambda: discard(call, bucket, body.staged))
-
-    def stored(result: WriteResult) -> object:
-        return Written(stored_lines(result), b"")
+        return call.commit(bucket, change, _stored, lambda: discard(call, bucket, body.staged))
 
     return receive(call, bucket, length, claimed.algorithms(), taken)
+
+
+def _stored(result: WriteResult) -> object:
+    return Written(stored_lines(result), b"")
 
 
 def stored_lines(result: WriteResult) -> str:
