@@ -19,7 +19,7 @@ from pathlib import Path
 
 from bench.load import presigned
 from bench.peers import ACCESS_KEY, SECRET_KEY
-from bench.process import Process, wait_for_port
+from bench.process import Process, require_free, wait_for_port
 from bench.rounds import Verdicts, median, options, play, scratch, table
 from bench.transfer import request
 
@@ -33,6 +33,7 @@ def first_object(folder: Path, port: int, runs: Iterator[int]) -> float:
     root = folder / f"start-{next(runs)}"
     argv = [sys.executable, "-m", "cenote", "serve", str(root), "--port", str(port)]
     argv += ["--access-key", ACCESS_KEY, "--secret-key", SECRET_KEY]
+    require_free(port)
     began = time.perf_counter()
     with Process(argv, folder / "log") as server:
         wait_for_port(server, port)
@@ -48,6 +49,7 @@ def idle_memory(folder: Path, port: int, runs: Iterator[int]) -> float:
     root = folder / f"idle-{next(runs)}"
     argv = [sys.executable, "-m", "cenote", "serve", str(root), "--port", str(port)]
     argv += ["--access-key", ACCESS_KEY, "--secret-key", SECRET_KEY]
+    require_free(port)
     with Process(argv, folder / "log") as server:
         wait_for_port(server, port)
         time.sleep(0.5)

@@ -10,7 +10,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from bench.process import Process, wait_for_port
+from bench.process import Process, require_free, wait_for_port
 
 __all__ = ["ACCESS_KEY", "BUCKET", "SECRET_KEY", "start_cenote", "start_moto", "start_nginx"]
 
@@ -40,6 +40,7 @@ def start_cenote(root: Path, port: int, *options: str) -> Process:
     """Start `cenote serve` with its defaults on `root`."""
     argv = [sys.executable, "-m", "cenote", "serve", str(root), "--port", str(port)]
     argv += ["--access-key", ACCESS_KEY, "--secret-key", SECRET_KEY, *options]
+    require_free(port)
     process = Process(argv, root.with_name(root.name + ".log"))
     wait_for_port(process, port)
     return process
@@ -54,6 +55,7 @@ def start_nginx(root: Path, port: int) -> Process:
     config.write_text(_NGINX.format(folder=folder, root=root, port=port))
     for path in (root.parent, root, folder):
         path.chmod(0o755)  # its worker is another user when root runs this
+    require_free(port)
     process = Process([binary, "-c", str(config)], folder / "out.log")
     wait_for_port(process, port)
     return process
@@ -64,6 +66,7 @@ def start_moto(folder: Path, port: int, server: str) -> Process:
     binary = shutil.which(server)
     if binary is None:
         raise SystemExit(f"{server} is not there: pip install 'moto[server]', or --without moto")
+    require_free(port)
     process = Process([binary, "-H", "127.0.0.1", "-p", str(port)], folder / "moto.log")
     wait_for_port(process, port)
     return process

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["Process", "wait_for_port"]
+__all__ = ["Process", "require_free", "wait_for_port"]
 
 _TICK = os.sysconf("SC_CLK_TCK")
 
@@ -73,6 +73,15 @@ class Process:
                 self._child.kill()
                 self._child.wait()
         self._log.close()
+
+
+def require_free(port: int) -> None:
+    """Raise SystemExit when somebody listens on the port: it would be measured instead."""
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except OSError:
+        return
+    raise SystemExit(f"port {port} is taken: choose others with --port")
 
 
 def wait_for_port(process: Process, port: int, *, seconds: float = 30) -> None:
