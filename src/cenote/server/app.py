@@ -25,7 +25,7 @@ from cenote.base import Clock, Rand, SystemClock, SystemRand
 from cenote.buckets import Store
 from cenote.errors import InvalidError, UnavailableError, UnsupportedError
 from cenote.server.credentials import load_credentials
-from cenote.server.front import Front, settle_memory, tls_context
+from cenote.server.front import Front, settle_process, tls_context
 from cenote.server.meters import Meters, watch_directory
 from cenote.server.notify import notify
 from cenote.server.running import Running, raise_file_limit
@@ -93,7 +93,7 @@ def serve(
             loop.add_signal_handler(name, stop.set)
 
         def told(running: Running) -> None:
-            settle_memory()
+            settle_process()
             if ready is not None:
                 ready(running)
             notify("READY=1")

@@ -31,7 +31,7 @@ from cenote.buckets import Store
 from cenote.errors import UnsupportedError
 from cenote.fleet import Child, Desk, Link, Supervisor
 from cenote.server.credentials import Credentials, load_credentials
-from cenote.server.front import Front, cannot_listen, settle_memory, tls_context
+from cenote.server.front import Front, cannot_listen, settle_process, tls_context
 from cenote.server.meters import Meters, watch_directory
 from cenote.server.notify import notify
 from cenote.server.running import Running, raise_file_limit
@@ -146,7 +146,7 @@ class _Family:
         desk = Desk(loop, store.directory if store is not None else None, registry.figures)
         registry.gauge("cenote_workers", "Worker processes.", lambda: len(desk.peers))
         await desk.open(self._desk)
-        settle_memory()
+        settle_process()
         child.ready()
         await stop.wait()
         loop.remove_reader(child.lifeline)
@@ -185,7 +185,7 @@ class _Family:
                 front.pipeline.count = worker.count
                 worker.front = front
                 await front.open_on(self._sockets[child.index - 1])
-                settle_memory()
+                settle_process()
                 child.ready()
                 await worker.stop.wait()
                 await front.drain(store.close)
