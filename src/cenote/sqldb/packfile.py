@@ -41,7 +41,7 @@ import ctypes
 import os
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -146,6 +146,17 @@ class PackFile:
         done = os.pwrite(self.fd, data, offset)
         while done < len(data):
             done += os.pwrite(self.fd, memoryview(data)[done:], offset + done)
+
+    def write_all_at(self, pieces: Sequence[bytes], offset: int) -> None:
+        """Write pieces one behind the other, at most 1024 of them. Raises OSError."""
+        failpoint.hit("pack.write")
+        done = os.pwritev(self.fd, pieces, offset)
+        for piece in pieces:
+            if done < len(piece):
+                self.write_at(memoryview(piece)[done:], offset + done)
+                done = len(piece)
+            done -= len(piece)
+            offset += len(piece)
 
     def start_writeback(self, offset: int, size: int) -> None:
         """Let the disk begin on these bytes now, so that `sync` waits less. A hint: may fail."""

@@ -22,6 +22,7 @@ from typing import Final
 from cenote.base import failpoint
 from cenote.errors import ClosedError, DataError, NotFoundError
 from cenote.sqldb.packfile import ALIGN, FRAME_HEAD, PackFile, frame_size, punch_hole, sync_folder
+from cenote.sqldb.syncers import Syncers
 
 __all__ = ["Packs"]
 
@@ -30,6 +31,7 @@ OWN_PACK: Final = 256 << 20
 BIG: Final = 4 << 20
 LANES: Final = 4
 _IDLE_MAX: Final = 32
+_HANDS: Final = 2  # threads that write what others go on hashing
 _PACK_NAME: Final = re.compile(r"[0-9]{8}\.pack")
 
 failpoint.register("pack.unlink", "reclaim.punch")
@@ -45,6 +47,7 @@ class Packs:
         self.bucket = bucket
         self.read_only = read_only
         self.pack_size = pack_size
+        self.hands = Syncers(_HANDS, "cenote-pack")
         self.punches = True  # until the file system says it cannot
         self._lock = threading.Lock()
         self._files: dict[int, PackFile] = {}
@@ -258,9 +261,11 @@ class Packs:
         self.rest()
 
     def rest(self) -> None:
-        """Close the descriptors nobody needs."""
+        """Close the descriptors and end the threads nobody needs."""
         with self._lock:
             self._close_idle(len(self._files))
+            hands, self.hands = self.hands, Syncers(_HANDS, "cenote-pack")
+        hands.close()
 
     def close(self, *, dropped: bool = False) -> None:
         """Close what is idle now, and the rest when it is given back. `dropped`: see `Pool`."""
@@ -270,6 +275,7 @@ class Packs:
             for pack in self._files.values():
                 if not pack.uses:
                     pack.close()
+        self.hands.close()
 
     def _require_open(self) -> None:
         if self._dropped:

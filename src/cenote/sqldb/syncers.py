@@ -24,8 +24,9 @@ _Work = tuple[Callable[..., None], tuple[Any, ...]]
 class Syncers:
     """The threads. Thread-safe."""
 
-    def __init__(self, count: int = 4) -> None:
+    def __init__(self, count: int = 4, name: str = "cenote-sync") -> None:
         self._count = count
+        self._name = name
         self._queue: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
@@ -38,17 +39,35 @@ class Syncers:
             if self._waiting > 0:
                 self._waiting -= 1
             elif len(self._threads) < self._count and not self._closed:
-                thread = threading.Thread(
-                    target=self._loop, name=f"cenote-sync-{len(self._threads)}", daemon=True
-                )
-                self._threads.append(thread)
-                thread.start()
+                self._start()
         self._queue.put((work, arguments))
+
+    def offer(self, work: Callable[..., None], *arguments: Any) -> bool:
+        """Run `work(*arguments)` if a thread is free for it now; tell whether it will be run.
+
+        Requires: the threads are given no work by `run`.
+        """
+        with self._lock:
+            if self._waiting > 0:
+                self._waiting -= 1
+            elif len(self._threads) < self._count and not self._closed:
+                self._start()
+            else:
+                return False
+            self._queue.put((work, arguments))  # before what `close` puts there
+        return True
+
+    def _start(self) -> None:
+        number = len(self._threads)
+        thread = threading.Thread(target=self._loop, name=f"{self._name}-{number}", daemon=True)
+        self._threads.append(thread)
+        thread.start()
 
     def close(self) -> None:
         """Let the threads finish what is queued, and end. Harmless when repeated."""
         with self._lock:
             self._closed = True
+            self._waiting = 0
             threads, self._threads = self._threads, []
         for _ in threads:
             self._queue.put(None)
