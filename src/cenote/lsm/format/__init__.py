@@ -13,6 +13,7 @@ from cenote.lsm.format.block import (
     encode_blocks,
     find_in_block,
 )
+from cenote.lsm.format.builder import BuiltSst, SstBuilder
 from cenote.lsm.format.codec import SECTION_SIZE_MAX, Codec, compress, decompress
 from cenote.lsm.format.compactions import (
     Compaction,
@@ -29,6 +30,7 @@ from cenote.lsm.format.compactions import (
 )
 from cenote.lsm.format.filter import (
     Bloom,
+    BloomBuilder,
     BloomPolicy,
     FilterFormat,
     build_bloom,
@@ -92,7 +94,9 @@ __all__ = [
     "WAL_BLOCK_SIZE",
     "Block",
     "Bloom",
+    "BloomBuilder",
     "BloomPolicy",
+    "BuiltSst",
     "Checkpoint",
     "Codec",
     "Compaction",
@@ -111,6 +115,7 @@ __all__ = [
     "Segment",
     "SortedRun",
     "Sst",
+    "SstBuilder",
     "SstHandle",
     "SstIndex",
     "SstInfo",

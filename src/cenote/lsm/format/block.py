@@ -62,6 +62,11 @@ class RowCounts:
     tombstones: int = 0
     merges: int = 0
 
+    @property
+    def total(self) -> int:
+        """All rows."""
+        return self.puts + self.tombstones + self.merges
+
 
 @dataclass(frozen=True, slots=True)
 class Block:

@@ -37,7 +37,6 @@ from cenote.errors import ChecksumError, DataError, FormatVersionError, InvalidE
 from cenote.lsm.entry import Row
 from cenote.lsm.format.block import (
     BLOCK_SIZE,
-    Block,
     RowCounts,
     decode_block,
     encode_blocks,
@@ -67,11 +66,14 @@ __all__ = [
     "Footer",
     "Sst",
     "SstLayout",
+    "check_order",
     "decode_footer",
     "decode_info",
     "encode_sst",
+    "frame_end",
     "frame_sst",
     "open_sst",
+    "sum_counts",
 ]
 
 VERSION: Final = 2
@@ -122,7 +124,7 @@ def encode_sst(rows: Sequence[Row], layout: SstLayout | None = None) -> EncodedS
     one of them cannot be written. Cost: the file's size twice; 2 us a row and 6 for its filter.
     """
     layout = layout or SstLayout()
-    _check_order(rows, InvalidError)
+    check_order(rows, InvalidError)
     blocks = encode_blocks(rows, layout.block_size)
     first_keys = [b""]
     first_keys += [
@@ -134,7 +136,7 @@ def encode_sst(rows: Sequence[Row], layout: SstLayout | None = None) -> EncodedS
             [(policy.name, build_bloom(rows, policy)) for policy in layout.filters]
         )
     stats = SstStats(
-        counts=_sum_counts(blocks),
+        counts=sum_counts([block.counts for block in blocks]),
         key_bytes=sum([len(row[0]) for row in rows]),
         value_bytes=sum([len(row[1]) for row in rows]),
         blocks=tuple(block.counts for block in blocks),
@@ -150,7 +152,8 @@ def encode_sst(rows: Sequence[Row], layout: SstLayout | None = None) -> EncodedS
     )
 
 
-def _check_order(rows: Sequence[Row], error: type[InvalidError] | type[DataError]) -> None:
+def check_order(rows: Sequence[Row], error: type[InvalidError] | type[DataError]) -> None:
+    """Raise `error` unless there are rows, as invariant 1 says."""
     if not rows:
         raise error("a table has at least one row", kind="row_order")
     previous = rows[0]
@@ -163,11 +166,12 @@ def _check_order(rows: Sequence[Row], error: type[InvalidError] | type[DataError
         previous = row
 
 
-def _sum_counts(blocks: Sequence[Block]) -> RowCounts:
+def sum_counts(counts: Sequence[RowCounts]) -> RowCounts:
+    """Return the sums over blocks."""
     return RowCounts(
-        sum(block.counts.puts for block in blocks),
-        sum(block.counts.tombstones for block in blocks),
-        sum(block.counts.merges for block in blocks),
+        sum([each.puts for each in counts]),
+        sum([each.tombstones for each in counts]),
+        sum([each.merges for each in counts]),
     )
 
 
@@ -193,6 +197,34 @@ def frame_sst(
         offsets.append(at)
         parts.append(encode_section(block, codec))
         at += len(parts[-1])
+    end, info = frame_end(
+        offsets,
+        first_keys,
+        at,
+        codec,
+        kind=kind,
+        first_entry=first_entry,
+        last_entry=last_entry,
+        filters=filters,
+        stats=stats,
+    )
+    return EncodedSst(b"".join((*parts, *end)), info)
+
+
+def frame_end(
+    offsets: Sequence[int],
+    first_keys: Sequence[bytes],
+    at: int,
+    codec: Codec,
+    *,
+    kind: SstKind = SstKind.TABLE,
+    first_entry: bytes | None = None,
+    last_entry: bytes | None = None,
+    filters: bytes = b"",
+    stats: bytes = b"",
+) -> tuple[list[bytes], SstInfo]:
+    """Return what follows the blocks, which end at `at`, and the info in it."""
+    parts: list[bytes] = []
     sections: list[tuple[int, int]] = []
     for payload in (filters, encode_index(offsets, first_keys), stats):
         section = encode_section(payload, codec) if payload else b""
@@ -214,7 +246,7 @@ def frame_sst(
     )
     raw = finish(info_table(info))
     parts += (raw, crc32(raw).to_bytes(_CRC_SIZE, "big"), _FOOTER.pack(at, VERSION))
-    return EncodedSst(b"".join(parts), info)
+    return parts, info
 
 
 def decode_footer(tail: bytes, file_size: int) -> Footer:
@@ -322,7 +354,7 @@ class Sst:
             if not block or (rows and not rows[-1][0] <= low) or low > block[0][0]:
                 raise DataError("an index does not agree with its rows", kind="index")
             rows += block
-        _check_order(rows, DataError)
+        check_order(rows, DataError)
         info, stats, bloom = self.info, self.stats(), self.filters().get("_bf")
         if info.first_entry != rows[0][0] or info.last_entry not in (None, rows[-1][0]):
             raise DataError("an info does not agree with its rows", kind="info")
