@@ -24,6 +24,7 @@ __all__ = [
     "NotFoundError",
     "PreconditionError",
     "ThrottledError",
+    "TransactionConflictError",
     "UnavailableError",
     "UnsupportedError",
 ]
@@ -90,6 +91,12 @@ class PreconditionError(ConflictError):
     """A condition of the call does not hold."""
 
     default_kind = "precondition_failed"
+
+
+class TransactionConflictError(ConflictError):
+    """What a transaction read or wrote was changed since it began: run it again."""
+
+    default_kind = "transaction_conflict"
 
 
 class UnavailableError(Error):

@@ -17,7 +17,7 @@ from cenote.objstore.dynamo_table import DynamoTable
 from cenote.objstore.faulty import Fault, FaultyStore, Odds, scripted
 from cenote.objstore.local import LocalStore
 from cenote.objstore.memory import MemoryStore
-from cenote.objstore.open import open_store
+from cenote.objstore.open import open_store, split_uri
 from cenote.objstore.path import check_path
 from cenote.objstore.prefix import PrefixStore
 from cenote.objstore.probe import Honours, probe, require_conditional_put
@@ -72,5 +72,6 @@ __all__ = [
     "probe",
     "require_conditional_put",
     "scripted",
+    "split_uri",
     "torture",
 ]

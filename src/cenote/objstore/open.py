@@ -35,7 +35,7 @@ from cenote.objstore.readonly import ReadOnlyStore
 from cenote.objstore.retry import Patience, RetryingStore
 from cenote.objstore.sqlite import SqliteStore
 
-__all__ = ["open_store"]
+__all__ = ["open_store", "split_uri"]
 
 PARAMETERS: Final[dict[str, frozenset[str]]] = {
     "memory": frozenset(),
@@ -110,6 +110,28 @@ def open_store(
             store.close()
             raise
     return store
+
+
+def split_uri(uri: str) -> tuple[str, str]:
+    """Return the URI of the store around a path, and the path in it, "" when there is none.
+
+    `s3://BUCKET/A/B?region=R` is `s3://BUCKET?region=R` and `A/B`; `file:///DIR/NAME` is
+    `file:///DIR` and `NAME`; `sqlite://DIR/BUCKET?prefix=P` is `sqlite://DIR/BUCKET` and `P`.
+    Raises InvalidError (kind "invalid_uri").
+    """
+    scheme, body, parameters = _taken_apart(uri)
+    _, _, query = uri.partition("?")
+    if scheme == "memory":
+        return uri, ""
+    if scheme == "file":
+        folder, _, name = body.rstrip("/").rpartition("/")
+        if not name:
+            raise _invalid(uri, "it must name a folder: file:///DIR/NAME")
+        return f"file://{folder or '/'}", unquote(name)
+    if scheme == "sqlite":
+        return f"sqlite://{body}", parameters.get("prefix", "").rstrip("/")
+    bucket, _, path = body.partition("/")
+    return f"{scheme}://{bucket}{'?' if query else ''}{query}", unquote(path).rstrip("/")
 
 
 def _taken_apart(uri: str) -> tuple[str, str, dict[str, str]]:

@@ -1,0 +1,1 @@
+"""The manifest: how it changes, and who may change it."""

@@ -1,0 +1,1 @@
+"""The log: its files, how they are written, replayed and followed."""
