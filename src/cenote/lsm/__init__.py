@@ -1,10 +1,17 @@
-"""The engine: an embedded database whose only disk is an object store, in SlateDB's files.
-
-The parts there are: rows (`entry`), keys (`keys`), and the files as bytes (`format`).
-"""
+"""The engine: an embedded database whose only disk is an object store, in SlateDB's files."""
 
 from cenote.lsm.entry import MERGE, PUT, TOMBSTONE, Entry, Row, row_order
 from cenote.lsm.keys import Bound, BoundKind, KeyRange, check_key, prefix_successor
+from cenote.lsm.manifest.store import CompactionsStore, ManifestStore
+from cenote.lsm.place import Place, open_place
+from cenote.lsm.settings import (
+    CompactorSettings,
+    DbSettings,
+    GcSettings,
+    ReaderSettings,
+    db_settings,
+)
+from cenote.lsm.wal.files import WalFiles
 
 __all__ = [
     "MERGE",
@@ -12,10 +19,20 @@ __all__ = [
     "TOMBSTONE",
     "Bound",
     "BoundKind",
+    "CompactionsStore",
+    "CompactorSettings",
+    "DbSettings",
     "Entry",
+    "GcSettings",
     "KeyRange",
+    "ManifestStore",
+    "Place",
+    "ReaderSettings",
     "Row",
+    "WalFiles",
     "check_key",
+    "db_settings",
+    "open_place",
     "prefix_successor",
     "row_order",
 ]

@@ -83,7 +83,7 @@ def new_manifest(segment_extractor: str | None = None) -> Manifest:
 
 
 def tree_of(manifest: Manifest, segment: bytes) -> Tree:
-    """Return a segment's tree, or the root's for the empty prefix; an empty one if there is none."""
+    """Return a segment's tree (the root's for the empty prefix); an empty one if there is none."""
     if not segment:
         return manifest.tree
     for each in manifest.segments:
@@ -119,13 +119,12 @@ def with_ssts(manifest: Manifest, added: Iterable[SstHandle] = ()) -> Manifest:
 def add_l0(manifest: Manifest, additions: Sequence[L0Addition], mark: FlushMark) -> Manifest:
     """Add the files of one memtable, oldest rows first, at the head of level 0.
 
-    A mark never moves back: of each number the greater counts. Files that are there, or whose rows
-    are (by `last_l0_seq`), were added by this very change before.
+    A mark never moves back: of each number the greater counts.
+    Requires: the caller is the only writer, so that rows up to `last_l0_seq` are in files already:
+    a manifest that has `mark.last_l0_seq` or more was made by this very change.
     """
     if additions and manifest.last_l0_seq >= mark.last_l0_seq:
-        known = {handle.id for handle in manifest.ssts}
-        if any(addition.handle.id in known for addition in additions):
-            return manifest
+        return manifest
     for addition in additions:
         tree = tree_of(manifest, addition.segment)
         view = SstView(addition.handle.id, addition.handle.id)
