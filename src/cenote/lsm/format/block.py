@@ -31,7 +31,6 @@ Invariants:
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
@@ -86,10 +85,7 @@ def encode_blocks(rows: Iterable[Row], block_size: int = BLOCK_SIZE) -> list[Blo
     """
     if not 0 < block_size <= BLOCK_SIZE_MAX:
         raise InvalidError("a block holds 1 to 65536 bytes", kind="block_size", size=block_size)
-    try:
-        blocks = kernels.encode_blocks(rows, block_size)
-    except struct.error as fault:
-        raise InvalidError(f"a number of a row is out of range: {fault}", kind="row") from fault
+    blocks = kernels.encode_blocks(rows, block_size)
     return [
         Block(payload, first, last, RowCounts(*counts)) for payload, first, last, counts in blocks
     ]
