@@ -4,9 +4,6 @@ from cenote.lsm.entry import MERGE, PUT, TOMBSTONE, Entry, Row, row_order
 from cenote.lsm.keys import Bound, BoundKind, KeyRange, check_key, prefix_successor
 from cenote.lsm.manifest.store import CompactionsStore, ManifestStore
 from cenote.lsm.place import Place, open_place
-from cenote.lsm.wal.files import WalFiles
-from cenote.lsm.manifest.store import CompactionsStore, ManifestStore
-from cenote.lsm.place import Place, open_place
 from cenote.lsm.settings import (
     CompactorSettings,
     DbSettings,
@@ -23,7 +20,6 @@ __all__ = [
     "Bound",
     "BoundKind",
     "CompactionsStore",
-    "CompactionsStore",
     "CompactorSettings",
     "DbSettings",
     "Entry",
@@ -35,7 +31,6 @@ __all__ = [
     "Row",
     "WalFiles",
     "check_key",
-    "open_place",
     "db_settings",
     "open_place",
     "prefix_successor",
