@@ -11,6 +11,7 @@ from cenote.errors import ConflictError, InvalidError, NotFoundError
 from cenote.lsm.format import (
     Checkpoint,
     DrainSpec,
+    ExternalDb,
     Manifest,
     OutputSst,
     Segment,
@@ -32,6 +33,7 @@ from cenote.lsm.manifest.state import (
     add_l0,
     check_tiered,
     commit_drain,
+    commit_move,
     commit_tiered,
     drop_checkpoints,
     expired_checkpoints,
@@ -153,7 +155,11 @@ def test_a_drain_removes_a_segment_and_nothing_newer_than_what_it_names() -> Non
     manifest = with_tree(2, (1,), b"s/")
     newest, oldest = manifest.segments[0].tree.l0
     whole = DrainSpec(b"s/", (newest.id, oldest.id), (1,))
-    assert commit_drain(manifest, whole).segments == ()
+    empty = commit_drain(manifest, whole)
+    # It stays, marked, for a writer that remembers its files; the next flush takes it out.
+    assert empty.segments == (Segment(b"s/", Tree(last_compacted=newest.id)),)
+    assert empty.ssts == ()
+    assert add_l0(empty, [L0Addition(handle(), b"t/")], mark(1)).segments[0].prefix == b"t/"
     below = commit_drain(manifest, DrainSpec(b"s/", (oldest.id,), (1,)))
     assert below.segments[0].tree.l0 == (newest,)
     with pytest.raises(InvalidError):
@@ -162,6 +168,52 @@ def test_a_drain_removes_a_segment_and_nothing_newer_than_what_it_names() -> Non
         commit_drain(manifest, DrainSpec(b"s/", (newest.id, oldest.id), ()))
     with pytest.raises(InvalidError):
         commit_drain(manifest, replace(whole, segment=b""))
+
+
+def test_files_that_overlap_nothing_become_a_run_as_they_are() -> None:
+    manifest = with_tree(2, ())
+    newest, oldest = manifest.tree.l0
+    spec = TieredSpec((newest.id, oldest.id), (), 0)
+    moved = commit_move(manifest, spec, [oldest, newest])
+    assert moved.tree == Tree((), (SortedRun(0, (oldest, newest)),), newest.id)
+    assert moved.ssts == manifest.ssts
+    with pytest.raises(InvalidError):
+        commit_move(manifest, spec, [oldest])
+
+
+def test_destinations_of_other_segments_are_taken() -> None:
+    manifest = with_tree(2, (1,), b"s/")
+    other = with_tree(0, (7,), b"t/")
+    both = replace(
+        manifest, segments=manifest.segments + other.segments, ssts=manifest.ssts + other.ssts
+    )
+    l0 = tuple(view.id for view in both.segments[0].tree.l0)
+    check_tiered(both, TieredSpec(l0, (), 2, b"s/"))
+    with pytest.raises(InvalidError):
+        check_tiered(both, TieredSpec(l0, (), 7, b"s/"))
+
+
+def test_a_view_whose_id_a_newer_one_has_is_not_compacted() -> None:
+    """Others cut level 0 at the newest file of that id, and would drop what is older."""
+    manifest = with_tree(2, ())
+    twice, oldest = manifest.tree.l0
+    manifest = replace(manifest, tree=Tree((twice, twice, oldest)))
+    with pytest.raises((ConflictError, InvalidError)):
+        commit_tiered(manifest, TieredSpec((twice.id, oldest.id), (), 0), [])
+    commit_tiered(manifest, TieredSpec((oldest.id,), (), 0), [])
+
+
+def test_a_clone_lists_its_parents_files_while_it_uses_them() -> None:
+    manifest = with_tree(1, (3,))
+    external = ExternalDb(
+        "parent",
+        "11111111-2222-4333-8444-555555555555",
+        None,
+        tuple(each.id for each in manifest.ssts),
+    )
+    clone = replace(manifest, external_dbs=(external,))
+    after = commit_tiered(clone, TieredSpec((), (3,), 3), [OutputSst(handle())])
+    assert after.external_dbs[0].sst_ids == (manifest.tree.l0[0].sst_id,)
 
 
 def test_checkpoints_come_stay_and_go() -> None:

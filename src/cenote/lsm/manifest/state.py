@@ -12,7 +12,10 @@ Invariants:
 2. The sources of a compaction are named by id, and each must be there, where the rule wants it:
    level 0 views the oldest ones, runs side by side. Otherwise newer rows would sink below older
    ones, or files that nobody read would be dropped.
-3. `ssts` holds exactly the files that some view names, once.
+3. `ssts` holds exactly the files that some view names, once; `external_dbs` lists no others.
+4. A segment whose last file was compacted or drained away stays, empty, until the next flush takes
+   it out: a writer of the reference implementation that does not find it would put back the files
+   it remembers. Only writers take segments out.
 
 Why not a watermark ("all up to this file were compacted"), as the reference implementation has: it
 drops files that were never read when the compacted ones are not the oldest. The watermark is
@@ -47,6 +50,7 @@ __all__ = [
     "add_l0",
     "check_tiered",
     "commit_drain",
+    "commit_move",
     "commit_tiered",
     "drop_checkpoints",
     "expired_checkpoints",
@@ -112,7 +116,12 @@ def with_ssts(manifest: Manifest, added: Iterable[SstHandle] = ()) -> Manifest:
     for handle in added:
         handles.setdefault(handle.id, handle)
     return replace(
-        manifest, ssts=tuple(handle for handle in handles.values() if handle.id in named)
+        manifest,
+        ssts=tuple(handle for handle in handles.values() if handle.id in named),
+        external_dbs=tuple(
+            replace(each, sst_ids=tuple(sst_id for sst_id in each.sst_ids if sst_id in named))
+            for each in manifest.external_dbs
+        ),
     )
 
 
@@ -133,6 +142,7 @@ def add_l0(manifest: Manifest, additions: Sequence[L0Addition], mark: FlushMark)
     manifest = with_ssts(manifest, [addition.handle for addition in additions])
     return replace(
         manifest,
+        segments=tuple(each for each in manifest.segments if each.tree.l0 or each.tree.runs),
         replay_after_wal_id=max(manifest.replay_after_wal_id, mark.replay_after_wal_id),
         wal_id_last_seen=max(manifest.wal_id_last_seen, mark.wal_id_last_seen),
         last_l0_clock_tick=max(manifest.last_l0_clock_tick, mark.last_l0_clock_tick),
@@ -147,7 +157,8 @@ def check_tiered(manifest: Manifest, spec: TieredSpec) -> tuple[list[SstView], l
 
     Raises ConflictError(kind="stale_compaction") when a source is gone, and InvalidError(kind=
     "invalid_compaction") when the sources may not be compacted together, or not into
-    `destination`: the least id of the source runs, or an id above all when there are none.
+    `destination`: the least id of the source runs, or, when there are none, an id that no run of
+    any tree has, above those of its own tree.
     """
     tree = tree_of(manifest, spec.segment)
     l0 = [view for view in tree.l0 if view.id in set(spec.l0_view_ids)]
@@ -168,8 +179,10 @@ def check_tiered(manifest: Manifest, spec: TieredSpec) -> tuple[list[SstView], l
     if runs:
         if spec.destination != runs[-1].id:
             raise _refused("its destination is not the oldest run it merges")
-    elif any(spec.destination <= run.id for each in manifest.trees() for run in each.runs):
+    elif any(spec.destination <= run.id for run in tree.runs):
         raise _refused("its destination is not above all runs")
+    elif any(spec.destination == run.id for each in manifest.trees() for run in each.runs):
+        raise _refused("its destination is a run of another segment")
     return l0, runs
 
 
@@ -183,25 +196,52 @@ def commit_tiered(manifest: Manifest, spec: TieredSpec, outputs: Sequence[Output
     Requires: `outputs` rise by key. Raises as `check_tiered`.
     """
     l0, runs = check_tiered(manifest, spec)
-    tree = tree_of(manifest, spec.segment)
-    kept = [run for run in tree.runs if run not in runs]
-    if outputs:
-        views = tuple(
-            SstView(output.handle.id, output.handle.id, output.visible) for output in outputs
-        )
-        kept.append(SortedRun(spec.destination, views))
-        kept.sort(key=lambda run: -run.id)
-    tree = Tree(
-        tree.l0[: len(tree.l0) - len(l0)],
-        tuple(kept),
-        l0[0].id if l0 else tree.last_compacted,
-    )
-    manifest = replace_tree(manifest, spec.segment, tree)
+    views = tuple(SstView(output.handle.id, output.handle.id, output.visible) for output in outputs)
+    manifest = _replace_sources(manifest, spec, l0, runs, views)
     return with_ssts(manifest, [output.handle for output in outputs])
 
 
+def commit_move(manifest: Manifest, spec: TieredSpec, views: Sequence[SstView]) -> Manifest:
+    """Make the sources of a compaction, which do not overlap, its run, as they are.
+
+    Requires: `views` are those of the sources, rising by key. Raises as `check_tiered`.
+    """
+    l0, runs = check_tiered(manifest, spec)
+    moved = [view for run in runs for view in run.views]
+    if sorted(view.id for view in (*l0, *moved)) != sorted(view.id for view in views):
+        raise _refused("what is moved is not what it names")
+    return with_ssts(_replace_sources(manifest, spec, l0, runs, tuple(views)))
+
+
+def _replace_sources(
+    manifest: Manifest,
+    spec: TieredSpec,
+    l0: Sequence[SstView],
+    runs: Sequence[SortedRun],
+    views: tuple[SstView, ...],
+) -> Manifest:
+    tree = tree_of(manifest, spec.segment)
+    left = tree.l0[: len(tree.l0) - len(l0)]
+    _check_watermark(l0, left)
+    kept = [run for run in tree.runs if run not in runs]
+    if views:
+        kept.append(SortedRun(spec.destination, views))
+        kept.sort(key=lambda run: -run.id)
+    tree = Tree(left, tuple(kept), l0[0].id if l0 else tree.last_compacted)
+    return replace_tree(manifest, spec.segment, tree)
+
+
+def _check_watermark(gone: Sequence[SstView], left: Sequence[SstView]) -> None:
+    """Refuse to take away a view whose id another one has, which can be after a union.
+
+    Others cut level 0 at the newest view that has the id of the newest one that went.
+    """
+    if gone and any(view.id == gone[0].id for view in left):
+        raise _refused("a newer level 0 file has the id of one of its sources")
+
+
 def commit_drain(manifest: Manifest, spec: DrainSpec) -> Manifest:
-    """Remove the views and runs that a drain names; the segment too when nothing is left of it.
+    """Remove the views and runs that a drain names. What is left may be an empty segment.
 
     Raises ConflictError(kind="stale_compaction"), InvalidError(kind="invalid_compaction").
     """
@@ -221,8 +261,8 @@ def commit_drain(manifest: Manifest, spec: DrainSpec) -> Manifest:
     old_l0 = left.l0 and l0 and tree.l0.index(left.l0[-1]) > tree.l0.index(l0[0])
     if old_l0 or (left.runs and (l0 or (runs and left.runs[-1].id < runs[0].id))):
         raise _refused("older files of the segment are not drained with it")
-    keep = left if left.l0 or left.runs else None
-    return with_ssts(replace_tree(manifest, spec.segment, keep))
+    _check_watermark(l0, left.l0)
+    return with_ssts(replace_tree(manifest, spec.segment, left))
 
 
 def add_checkpoint(manifest: Manifest, checkpoint: Checkpoint) -> Manifest:
