@@ -30,6 +30,7 @@ COMMANDS: dict[str, str] = {
     "rb": "Remove an empty bucket.",
     "presign": "Print a URL that opens one object for a while.",
     "env": "Print the variables that point S3 clients at a server.",
+    "db": "Look into databases on object stores, and change them.",
     "check": "Check every bucket of a directory, byte by byte if asked.",
     "config": "Show the server's settings and where they come from.",
     "demo": "Show buckets and objects at work in a directory of their own.",
