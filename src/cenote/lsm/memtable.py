@@ -160,7 +160,7 @@ class Memtable:
 
         Cost: proportional to what is returned, and to what was inserted since the last call.
         """
-        base, tail = self._sorted()
+        base, tail = self.order()
         found = _between(base, start, end)
         late = _between(tail, start, end)
         if late:
@@ -192,8 +192,11 @@ class Memtable:
                 append((key, value, seq, kind, create_ts, expire_ts))
         return rows
 
-    def _sorted(self) -> tuple[list[bytes], list[bytes]]:
-        """Return all keys as two sorted lists, which are never changed afterwards."""
+    def order(self) -> tuple[list[bytes], list[bytes]]:
+        """Return all keys as two sorted lists, which share none and are never changed afterwards.
+
+        Cost: proportional to what was inserted since the last call.
+        """
         order = self._order
         base, tail = order
         known = len(base) + len(tail)

@@ -1,6 +1,6 @@
 """What a caller may say with one operation.
 
-Owns: the sentinels, the checks of what is passed in, when a row expires.
+Owns: the sentinels, the checks of what is passed in, when a row expires, how a read reads.
 Does not own: settings of a whole database (`cenote.lsm.settings`).
 
 Invariants:
@@ -11,13 +11,30 @@ Invariants:
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from enum import Enum
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from cenote.errors import InvalidError
 from cenote.lsm.entry import KEY_SIZE_MAX
 
-__all__ = ["NEVER", "Isolation", "Never", "Ttl", "as_bound", "as_key", "as_value", "expiry_of"]
+if TYPE_CHECKING:
+    from cenote.lsm.merge import MergeOperator
+
+__all__ = [
+    "NEVER",
+    "READAHEAD_MAX",
+    "READAHEAD_MIN",
+    "Isolation",
+    "Never",
+    "Reading",
+    "Ttl",
+    "as_bound",
+    "as_key",
+    "as_value",
+    "expiry_of",
+]
 
 Isolation = Literal["snapshot", "serializable"]
 """What a transaction conflicts with: writes of what it wrote, or of what it read as well."""
@@ -40,6 +57,30 @@ NEVER: Final = Never.NEVER
 
 Ttl = int | Never | None
 """Milliseconds a row lives; None is the database's default."""
+
+
+# A scan's fetches double from the one to the other: a few rows cost one small request, many rows
+# few large ones.
+READAHEAD_MIN: Final = 16 * 1024
+READAHEAD_MAX: Final = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How a read reads. One value serves any number of reads.
+
+    now_ms: tells the time that rows expire by; asked only when a row has an expiry.
+    seq_max: rows above this sequence number are not seen; None: the newest of each key.
+    operator: what merges operands; without one, a read that meets an operand is an InvalidError.
+    cache_blocks: whether blocks that had to be fetched are kept.
+    readahead: how many bytes a scan asks for at once when it has read some, per run of tables.
+    """
+
+    now_ms: Callable[[], int]
+    seq_max: int | None = None
+    operator: MergeOperator | None = None
+    cache_blocks: bool = True
+    readahead: int = READAHEAD_MAX
 
 
 def as_key(key: object) -> bytes:
