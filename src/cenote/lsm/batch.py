@@ -15,14 +15,12 @@ Invariants:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import NamedTuple, Self
 
 from cenote.errors import InvalidError
 from cenote.lsm.entry import MERGE, PUT, TOMBSTONE
+from cenote.lsm.merge import MergeOperator
 from cenote.lsm.options import Ttl, as_key, as_value
-
-if TYPE_CHECKING:
-    from cenote.lsm.merge import MergeOperator
 
 __all__ = ["Op", "WriteBatch", "fold_ops"]
 
