@@ -75,6 +75,16 @@ class UlidMint:
         self._lock = threading.Lock()
         self._last = -1
 
+    def raise_to(self, text: str) -> None:
+        """Make none at or below the ULID `text` from now on. Raises DataError.
+
+        A collector tells by their order which files may still be on their way into a manifest, so
+        that a writer begins above those that are there, however its clock stands.
+        """
+        number = parse_ulid(text)
+        with self._lock:
+            self._last = max(self._last, number)
+
     def mint(self) -> str:
         """Return a new ULID of now, or of the last one's time when the clock went back."""
         now_ms = min(max(self._clock.now_ms(), 0), _TIME_MS_MAX)

@@ -55,6 +55,7 @@ __all__ = [
     "drop_checkpoints",
     "expired_checkpoints",
     "new_manifest",
+    "newest_l0_id",
     "refresh_checkpoint",
     "replace_tree",
     "tree_of",
@@ -123,6 +124,19 @@ def with_ssts(manifest: Manifest, added: Iterable[SstHandle] = ()) -> Manifest:
             for each in manifest.external_dbs
         ),
     )
+
+
+def newest_l0_id(manifest: Manifest) -> str | None:
+    """Return the greatest id of a level 0 file there is or was; None: there was none.
+
+    A writer's new files must have ids above it (`UlidMint.raise_to`): by that a collector knows
+    which files may be on their way into a manifest.
+    """
+    ids = [tree.last_compacted for tree in manifest.trees() if tree.last_compacted is not None]
+    for tree in manifest.trees():
+        for view in tree.l0:
+            ids += (view.id, view.sst_id)
+    return max(ids, default=None)
 
 
 def add_l0(manifest: Manifest, additions: Sequence[L0Addition], mark: FlushMark) -> Manifest:

@@ -1,0 +1,1 @@
+"""Garbage collection: which files nobody needs any more, and their end."""
