@@ -1,0 +1,200 @@
+"""Locks that give the turn away, in place of the ones that would stop the whole world.
+
+Owns: what stands for `threading.Lock`, `RLock`, `Condition` and `Event` inside a world.
+
+A task that waits for a real lock would wait with the turn in its hand, and whoever holds the lock
+could never go on. `simulated_locks` puts these in the place of `threading`'s while a world runs:
+a task that makes a lock gets one of these, any other thread a real one.
+
+Invariants:
+1. A free lock is taken without giving the turn away: locks add no interleavings of their own, only
+   store requests and sleeping do.
+2. Of several that wait, chance picks who is next.
+3. In a dying task taking a lock raises Crash; giving one back always succeeds.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from cenote.testing.sim.world import Crash, Task, World, current_task
+
+__all__ = ["SimCondition", "SimEvent", "SimLock", "simulated_locks"]
+
+
+class SimLock:
+    """Stands for `Lock`, and with `reentrant` for `RLock`."""
+
+    def __init__(self, world: World, *, reentrant: bool = False) -> None:
+        self._world = world
+        self._reentrant = reentrant
+        self._holder: Task | str | None = None
+        self._depth = 0
+        self._waiting: list[Task] = []
+
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+        task = current_task()
+        if task is not None and task.is_doomed:
+            raise Crash(task.machine.name)
+        me = task or "outside"
+        if self._holder is me and self._reentrant:
+            self._depth += 1
+            return True
+        deadline = None if timeout < 0 else self._world.now + timeout
+        while self._holder is not None:
+            if not blocking or (deadline is not None and self._world.now >= deadline):
+                return False
+            if task is None:
+                raise RuntimeError("a lock is held in a world that has stopped")
+            self._waiting.append(task)
+            try:
+                left = None if deadline is None else deadline - self._world.now
+                self._world.block("a lock", left)
+            finally:
+                self._waiting.remove(task)
+        self._holder, self._depth = me, 1
+        return True
+
+    def release(self) -> None:
+        task = current_task()
+        if self._holder is not (task or "outside"):
+            if task is not None and task.is_doomed:
+                return
+            if self._reentrant or self._holder is None:
+                raise RuntimeError("release of a lock that is not held")
+        self._depth -= 1
+        if self._depth <= 0:
+            self._holder = None
+            if self._waiting:
+                self._world.wake(self._world.dice.choice(self._waiting))
+
+    def locked(self) -> bool:
+        return self._holder is not None
+
+    def _is_owned(self) -> bool:
+        return self._holder is (current_task() or "outside")
+
+    def __enter__(self) -> bool:
+        return self.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+
+class SimCondition:
+    """Stands for `Condition`."""
+
+    def __init__(self, world: World, lock: Any = None) -> None:
+        self._world = world
+        self._lock = SimLock(world, reentrant=True) if lock is None else lock
+        self._waiting: list[Task] = []
+        self._notified: set[int] = set()
+        self.acquire = self._lock.acquire
+        self.release = self._lock.release
+
+    def __enter__(self) -> bool:
+        return bool(self._lock.acquire())
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        task = current_task()
+        if task is None:
+            raise RuntimeError("somebody outside of the world waits in it")
+        depth = self._lock._depth
+        self._lock._depth = 1
+        self._lock.release()
+        self._waiting.append(task)
+        notified = False
+        deadline = None if timeout is None else self._world.now + timeout
+        try:
+            while not (notified := id(task) in self._notified):
+                left = None if deadline is None else deadline - self._world.now
+                if left is not None and left <= 0:
+                    break
+                self._world.block("a condition", left)
+        finally:
+            self._waiting.remove(task)
+            self._notified.discard(id(task))
+        self._lock.acquire()
+        self._lock._depth = depth
+        return notified
+
+    def wait_for(self, predicate: Callable[[], Any], timeout: float | None = None) -> Any:
+        deadline = None if timeout is None else self._world.now + timeout
+        result = predicate()
+        while not result:
+            left = None if deadline is None else deadline - self._world.now
+            if left is not None and left <= 0:
+                break
+            self.wait(left)
+            result = predicate()
+        return result
+
+    def notify(self, n: int = 1) -> None:
+        for task in [t for t in self._waiting if id(t) not in self._notified][:n]:
+            self._notified.add(id(task))
+            self._world.wake(task)
+
+    def notify_all(self) -> None:
+        self.notify(len(self._waiting))
+
+
+class SimEvent:
+    """Stands for `Event`."""
+
+    def __init__(self, world: World) -> None:
+        self._changed = SimCondition(world, SimLock(world))
+        self._is_set = False
+
+    def is_set(self) -> bool:
+        return self._is_set
+
+    def set(self) -> None:
+        with self._changed:
+            self._is_set = True
+            self._changed.notify_all()
+
+    def clear(self) -> None:
+        self._is_set = False
+
+    def wait(self, timeout: float | None = None) -> bool:
+        with self._changed:
+            return bool(self._changed.wait_for(lambda: self._is_set, timeout))
+
+
+@contextmanager
+def simulated_locks() -> Iterator[None]:
+    """Let tasks get simulated locks from `threading` for the length of a block.
+
+    Not for two worlds at once in one process.
+    """
+    names = ("Lock", "RLock", "Condition", "Event")
+    real = {name: getattr(threading, name) for name in names}
+
+    def chosen(name: str, make: Callable[..., Any]) -> Callable[..., Any]:
+        def maker(*args: Any, **kwargs: Any) -> Any:
+            task = current_task()
+            if task is None:
+                return real[name](*args, **kwargs)
+            return make(task.machine.world, *args, **kwargs)
+
+        return maker
+
+    makers: dict[str, Callable[..., Any]] = {
+        "Lock": SimLock,
+        "RLock": lambda world: SimLock(world, reentrant=True),
+        "Condition": SimCondition,
+        "Event": SimEvent,
+    }
+    try:
+        for name in names:
+            setattr(threading, name, chosen(name, makers[name]))
+        yield
+    finally:
+        for name in names:
+            setattr(threading, name, real[name])
