@@ -116,6 +116,8 @@ def visible_rows(
         kind, expire_ts = row[3], row[5]
         if versions:
             if key == versions[0][0]:
+                if row[2] >= versions[-1][2]:  # seen twice, in memory and in a file
+                    continue
                 versions.append(row)
                 if kind != MERGE:
                     settled = key

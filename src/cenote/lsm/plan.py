@@ -26,7 +26,7 @@ from typing import Final, NamedTuple, TypeVar
 from cenote.errors import Error
 from cenote.objstore import ObjectStore
 
-__all__ = ["PENDING", "Fetch", "Fetched", "Pending", "Plan", "run", "run_async"]
+__all__ = ["PENDING", "Fetch", "Fetched", "Pending", "Plan", "run", "run_async", "together"]
 
 T = TypeVar("T")
 
@@ -94,6 +94,43 @@ async def run_async(store: ObjectStore, plan: Plan[T]) -> T:
         return result
     finally:
         plan.close()  # after a cancellation nobody else would
+
+
+def together(plans: Sequence[Plan[T]]) -> Plan[list[T]]:
+    """Drive several plans at once, and return their results in order.
+
+    What they need next is fetched in one step: each object once, each range once. An error of the
+    store ends them all.
+    """
+    results: dict[int, T] = {}
+    found: dict[tuple[str, tuple[int, int]], bytes] = {}
+    waiting: list[tuple[int, Sequence[Fetch]]] = [(at, ()) for at in range(len(plans))]
+    try:
+        while waiting:
+            still: list[tuple[int, Sequence[Fetch]]] = []
+            for at, wanted in waiting:
+                data = [[found[path, span] for span in ranges] for path, ranges in wanted]
+                try:
+                    still.append((at, plans[at].send(data) if wanted else next(plans[at])))
+                except StopIteration as end:
+                    results[at] = end.value
+            waiting = still
+            needed: dict[str, dict[tuple[int, int], None]] = {}
+            for _, wanted in waiting:
+                for path, ranges in wanted:
+                    needed.setdefault(path, {}).update(dict.fromkeys(ranges))
+            if needed:
+                fetches = [Fetch(path, tuple(sorted(spans))) for path, spans in needed.items()]
+                fetched = yield fetches
+                found = {
+                    (fetch.path, span): piece
+                    for fetch, data in zip(fetches, fetched, strict=True)
+                    for span, piece in zip(fetch.ranges, data, strict=True)
+                }
+    finally:
+        for plan in plans:
+            plan.close()
+    return [results[at] for at in range(len(plans))]
 
 
 def _fetch(store: ObjectStore, fetch: Fetch) -> Sequence[bytes]:
