@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import emulators
 import pytest
 from locktable import ACCESS_KEY, REGION, SECRET_KEY, LockTable
 
@@ -81,6 +82,49 @@ def remote(request: pytest.FixtureRequest) -> Iterator[ObjectStore]:
         patch.undo()
 
 
+@pytest.fixture(scope="session")
+def moto_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with emulators.moto(tmp_path_factory.mktemp("moto")) as endpoint:
+        yield endpoint
+
+
+@pytest.fixture(scope="session")
+def azure_endpoint(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    cache = Path(request.config.cache.mkdir("e2e-azurite"))
+    with emulators.azurite(cache, tmp_path_factory.mktemp("azurite")) as endpoint:
+        yield endpoint
+
+
+def moto(request: pytest.FixtureRequest) -> Iterator[ObjectStore]:
+    pytest.importorskip("obstore")
+    boto3 = pytest.importorskip("boto3")
+    endpoint = request.getfixturevalue("moto_endpoint")
+    bucket = f"contract-{os.getpid()}-{next(_numbers)}"
+    keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
+    client = boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1", **keys)
+    client.create_bucket(Bucket=bucket)
+    client.close()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ACCESS_KEY_ID", "test")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+        uri = f"s3://{bucket}/some/prefix?allow_http=true&region=us-east-1&endpoint={endpoint}"
+        yield open_store(uri)
+
+
+def azure(request: pytest.FixtureRequest) -> Iterator[ObjectStore]:
+    pytest.importorskip("obstore")
+    endpoint = request.getfixturevalue("azure_endpoint")
+    container = f"contract-{os.getpid()}-{next(_numbers)}"
+    emulators.make_container(endpoint, container)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AZURE_STORAGE_ACCOUNT_KEY", emulators.AZURE_KEY)
+        account = f"account={emulators.AZURE_ACCOUNT}"
+        uri = f"az://{container}/some/prefix?allow_http=true&{account}&endpoint={endpoint}"
+        yield open_store(uri)
+
+
 def prefix(request: pytest.FixtureRequest) -> Iterator[ObjectStore]:
     inner = MemoryStore()
     inner.put("below", b"not here")
@@ -152,7 +196,7 @@ def folder(request: pytest.FixtureRequest) -> Path:
     return path
 
 
-STORES: list[Make] = [
+STORES: list[Any] = [
     memory,
     local,
     sqlite,
@@ -165,6 +209,7 @@ STORES: list[Make] = [
     caching,
     slow,
     dynamo,
+    *(pytest.param(make, marks=pytest.mark.e2e) for make in (moto, azure)),
 ]
 
 

@@ -15,8 +15,6 @@ Environment:
 
 import contextlib
 import dataclasses
-import fcntl
-import functools
 import importlib.util
 import itertools
 import os
@@ -28,6 +26,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from installing import install, missing
 
 COMMAND_LIMIT_S = 100
 DOMAIN = "s3.localhost"
@@ -225,15 +225,9 @@ def run(endpoint: Endpoint, tmp_path: Path) -> Callable[..., str]:
     return call
 
 
-def _missing(reason: str) -> None:
-    if os.environ.get("E2E_REQUIRE") == "all":
-        pytest.fail(reason, pytrace=False)
-    pytest.skip(reason)
-
-
 def _need_module(name: str, package: str | None = None) -> None:
     if importlib.util.find_spec(name) is None:
-        _missing(f"{name} is not installed: pip install {package or name}")
+        missing(f"{name} is not installed: pip install {package or name}")
 
 
 @pytest.fixture(scope="session")
@@ -250,30 +244,10 @@ def need_program() -> Callable[[str, str], str]:
         beside = Path(sys.executable).parent / name
         found = str(beside) if beside.exists() else shutil.which(name)
         if found is None:
-            _missing(f"{name} is not installed: {install}")
+            missing(f"{name} is not installed: {install}")
         return str(found)
 
     return call
-
-
-@functools.cache
-def _installed(directory: Path, *commands: tuple[str, ...]) -> str | None:
-    """Run the commands in `directory` unless they once succeeded there; return what went wrong."""
-    done = directory / "installed"
-    wanted = repr(commands)
-    # Test processes that run side by side share the cache.
-    with directory.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if done.exists() and done.read_text() == wanted:
-            return None
-        shutil.rmtree(directory, ignore_errors=True)
-        directory.mkdir(parents=True)
-        for command in commands:
-            ended = subprocess.run(command, capture_output=True, text=True, cwd=directory)
-            if ended.returncode != 0:
-                return f"{' '.join(command)}:\n{ended.stdout[-2000:]}{ended.stderr[-2000:]}"
-        done.write_text(wanted)
-    return None
 
 
 @pytest.fixture
@@ -286,9 +260,9 @@ def installed(request: pytest.FixtureRequest) -> Callable[..., Path]:
 
     def call(name: str, *commands: Sequence[str]) -> Path:
         directory = Path(request.config.cache.mkdir(f"e2e-{name}"))
-        failed = _installed(directory, *map(tuple, commands))
+        failed = install(directory, *map(tuple, commands))
         if failed is not None:
-            _missing(f"{name} could not be installed: {failed}")
+            missing(f"{name} could not be installed: {failed}")
         return directory
 
     return call

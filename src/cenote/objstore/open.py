@@ -9,7 +9,7 @@ Does not own: the stores; remote ones are made in `remote_open`, so that the res
   `read_only`. `?prefix=`.
 - `s3://BUCKET/PREFIX`: `?region=`, `endpoint=`, `allow_http=`, `virtual_hosted=`,
   `conditional_put=etag` or `dynamo:TABLE` or `dynamo:TABLE:MILLISECONDS`, `dynamo_endpoint=`.
-- `gs://BUCKET/PREFIX`: no parameters.
+- `gs://BUCKET/PREFIX`: `?endpoint=`, `allow_http=`.
 - `az://CONTAINER/PREFIX`: `?account=`, `endpoint=`, `allow_http=`.
 
 Invariants:
@@ -51,7 +51,7 @@ PARAMETERS: Final[dict[str, frozenset[str]]] = {
             "dynamo_endpoint",
         }
     ),
-    "gs": frozenset(),
+    "gs": frozenset({"endpoint", "allow_http"}),
     "az": frozenset({"account", "endpoint", "allow_http"}),
 }
 

@@ -41,7 +41,16 @@ from cenote.objstore.api import (
     out_of_range,
 )
 from cenote.objstore.path import check_path, check_prefix, fault_of
-from cenote.objstore.remote_faults import FOREIGN, NO_BUCKET, foreign, from_obstore, status_of
+from cenote.objstore.remote_faults import (
+    BEYOND_THE_END,
+    BLOB_EXISTS,
+    FOREIGN,
+    NO_BUCKET,
+    NOT_PARTIAL,
+    foreign,
+    from_obstore,
+    status_of,
+)
 from cenote.objstore.remote_upload import RemoteUpload
 from cenote.objstore.spans import cut, merged
 
@@ -100,7 +109,8 @@ class RemoteStore(ObjectStore):
         try:
             return self._put(path, data, write_id, "create")
         except foreign.AlreadyExistsError as error:
-            if status_of(error) == 409:
+            # A 409 is S3's word for two writes at once, and Azure's for an object that is there.
+            if status_of(error) == 409 and BLOB_EXISTS not in str(error):
                 raise _conflict(path) from error
             raise already_exists(path) from error
         except FOREIGN as error:
@@ -275,7 +285,11 @@ class RemoteStore(ObjectStore):
                     offset=start_after or None,
                     chunk_size=limit,
                 )
-                entries = list(next(iter(stream), []))
+                entries = []
+                for chunk in stream:  # one, unless the store knows no offset and begins anew
+                    entries += [entry for entry in chunk if entry["path"] > start_after]
+                    if len(entries) >= limit:
+                        break
             else:
                 chunks = obstore.list(self._store, prefix or None)
                 entries = [entry for chunk in chunks for entry in chunk]
@@ -347,10 +361,17 @@ class RemoteStore(ObjectStore):
         return ObjectMeta(
             entry["path"],
             entry["size"],
-            (entry["version"] if self._generations else entry["e_tag"]) or "",
+            self._listed_word(entry),
             _ms(entry["last_modified"]),
             version=entry["version"],
         )
+
+    def _listed_word(self, entry: Any) -> str:
+        if self._generations:
+            return entry["version"] or ""
+        etag = entry["e_tag"] or ""
+        # Azure's listings leave the quotes out that all its other answers have.
+        return f'"{etag}"' if etag and not etag.endswith('"') else etag
 
     def _whole(self, path: str, found: Any, data: Any) -> Fetched:
         meta = self._meta_of(path, found)
@@ -388,7 +409,7 @@ class RemoteStore(ObjectStore):
     def _explain(
         self, error: BaseException, path: str, ranges: Sequence[tuple[int, int]]
     ) -> NoReturn:
-        if status_of(error) == 416:
+        if status_of(error) == 416 or BEYOND_THE_END in str(error):
             start, end = max(ranges, key=lambda span: span[1])
             raise out_of_range(path, start, end, self.head(path).size) from error
         self._fail(error, "getting", path)
@@ -412,9 +433,12 @@ def _truncated(path: str, size: int, wanted: int) -> UnavailableError:
 
 
 def _has_no_tail(error: BaseException) -> bool:
-    # Azure takes no suffix ranges; of an empty object none can be satisfied.
-    return isinstance(error, NotImplementedError | foreign.NotSupportedError) or (
-        status_of(error) == 416
+    # Azure takes no suffix ranges; of an empty object none can be satisfied, and some answer with
+    # all of it.
+    return (
+        isinstance(error, NotImplementedError | foreign.NotSupportedError)
+        or status_of(error) == 416
+        or NOT_PARTIAL in str(error)
     )
 
 

@@ -23,13 +23,26 @@ from cenote.errors import (
 )
 from cenote.objstore.api import no_such_key
 
-__all__ = ["FOREIGN", "NO_BUCKET", "foreign", "from_obstore", "status_of"]
+__all__ = [
+    "BEYOND_THE_END",
+    "BLOB_EXISTS",
+    "FOREIGN",
+    "NOT_PARTIAL",
+    "NO_BUCKET",
+    "foreign",
+    "from_obstore",
+    "status_of",
+]
 
 # NotFoundError is FileNotFoundError, NotSupportedError NotImplementedError there, a bad path is a
 # ValueError and a request that timed out may be a plain OSError.
 FOREIGN: Final = (foreign.BaseError, OSError, ValueError, NotImplementedError)
 
+NOT_PARTIAL: Final = "Received non-partial response"
 NO_BUCKET: Final = "<Code>NoSuchBucket</Code>"
+# A store answered with all of the object, since no byte of the range is in it.
+BEYOND_THE_END: Final = "Wanted range starting at"
+BLOB_EXISTS: Final = "<Code>BlobAlreadyExists</Code>"
 _STATUS: Final = re.compile(r"non-2xx status code: (\d{3})")
 _CONNECT: Final = re.compile(r"kind: Connect\b|error trying to connect|dns error|tcp connect error")
 _TIMEOUT: Final = re.compile(r"kind: Timeout\b|operation timed out|timed out")

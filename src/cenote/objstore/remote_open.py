@@ -42,7 +42,7 @@ def open_remote(
         if scheme == "s3":
             return _s3(bucket, parameters, clock, rand)
         if scheme == "gs":
-            return _gs(bucket, clock)
+            return _gs(bucket, parameters, clock)
         return _az(bucket, parameters, clock)
     except (BaseError, ValueError) as error:
         if isinstance(error, InvalidError):
@@ -113,12 +113,15 @@ def _s3(bucket: str, parameters: dict[str, str], clock: Clock, rand: Rand) -> Ob
     return DynamoCommitStore(store, locks, clock=clock, rand=rand)
 
 
-def _gs(bucket: str, clock: Clock) -> ObjectStore:
-    client = _client({}, TIMEOUT_SECONDS)
+def _gs(bucket: str, parameters: dict[str, str], clock: Clock) -> ObjectStore:
+    config: dict[str, Any] = {}
+    if "endpoint" in parameters:
+        config["base_url"] = parameters["endpoint"]
+    client = _client(parameters, TIMEOUT_SECONDS)
     return RemoteStore(
-        GCSStore(bucket, client_options=client, retry_config=_ONCE),
+        GCSStore(bucket, client_options=client, retry_config=_ONCE, **config),
         f"gs://{bucket}",
-        uploads=GCSStore(bucket, client_options=client),
+        uploads=GCSStore(bucket, client_options=client, **config),
         generations=True,
         deletes_in_bulk=False,
         clock=clock,
