@@ -1,0 +1,1 @@
+"""Merging table files: which, by what rules, by whom, and what it leaves."""
