@@ -1,0 +1,147 @@
+"""From a frozen memtable to files of level 0.
+
+Owns: which versions go into the files, one file a segment, the order of ids, the change of the
+manifest.
+Does not own: when a memtable is frozen, that its rows are in the log (the caller sees to that),
+the file's bytes (`format.sst`).
+
+Invariants:
+1. Ids are minted when the files are about to be put, in the order of the memtables; a memtable is
+   finished before the next one is begun. So no file in the manifest has a later id than one that
+   is still to come, and a collector that goes by the ids' times keeps what is on its way.
+2. A flush that was interrupted anywhere is repeated with the same files, under the same ids.
+3. The manifest changes once for all files of a memtable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from cenote.base.failpoint import hit, register
+from cenote.lsm.entry import MERGE, Row
+from cenote.lsm.format import (
+    BloomPolicy,
+    Manifest,
+    SstHandle,
+    SstLayout,
+    UlidMint,
+    encode_sst,
+)
+from cenote.lsm.manifest.state import FlushMark, L0Addition, add_l0
+from cenote.lsm.manifest.store import ManifestStore
+from cenote.lsm.memtable import Memtable
+from cenote.lsm.place import Place
+from cenote.lsm.segments import SegmentExtractor, split_rows
+from cenote.lsm.settings import DbSettings
+from cenote.objstore import Version
+
+__all__ = ["Flusher", "layout_of", "needed_rows"]
+
+# Stores take this much in one request, and more only in pieces.
+_ONE_PUT_MAX: Final = 256 * 2**20
+_PIECE: Final = 16 * 2**20
+
+register("lsm.flush.before_put", "lsm.flush.after_put", "lsm.flush.after_manifest")
+
+
+def layout_of(settings: DbSettings, policies: Sequence[BloomPolicy] | None) -> SstLayout:
+    """Return how table files are to be written; `policies` replaces the settings' filter."""
+    filters: tuple[BloomPolicy, ...] = ()
+    if policies is not None:
+        filters = tuple(policies)
+    elif settings.filter_bits_per_key:
+        filters = (BloomPolicy(settings.filter_bits_per_key),)
+    return SstLayout(settings.block_size, settings.file_codec, filters, settings.filter_rows_min)
+
+
+def needed_rows(memtable: Memtable, keep_from: int) -> list[Row]:
+    """Return the rows of a memtable without the versions nobody at `keep_from` or later reads."""
+    rows = memtable.rows()
+    if len(rows) == len(memtable):
+        return rows
+    found: list[Row] = []
+    settled: bytes | None = None
+    for row in rows:
+        if row[0] == settled:
+            continue
+        found.append(row)
+        settled = row[0] if row[2] <= keep_from and row[3] != MERGE else None
+    return found
+
+
+@dataclass(slots=True)
+class _File:
+    """A file to be put. `data` is None when it was."""
+
+    addition: L0Addition
+    data: bytes | None = field(repr=False)
+
+
+class Flusher:
+    """Writes memtables to level 0, one after the other. Not thread-safe."""
+
+    def __init__(
+        self,
+        place: Place,
+        manifests: ManifestStore,
+        *,
+        writer_epoch: int,
+        layout: SstLayout,
+        extractor: SegmentExtractor | None,
+        mint: UlidMint,
+    ) -> None:
+        self._place = place
+        self._manifests = manifests
+        self._writer_epoch = writer_epoch
+        self._layout = layout
+        self._extractor = extractor
+        self._mint = mint
+        self._begun: tuple[Memtable, list[_File]] | None = None
+
+    def flush(self, memtable: Memtable, keep_from: int, mark: FlushMark) -> Version[Manifest]:
+        """Write the rows of a frozen memtable, and set the manifest's marks.
+
+        Requires: its rows are in the log up to the last. Raises ClosedError(reason="fenced"),
+        UnavailableError: then it is repeated, with this memtable first.
+        """
+        if self._begun is None or self._begun[0] is not memtable:
+            self._begun = (memtable, self._encode(memtable, keep_from))
+        files = self._begun[1]
+        for file in files:
+            if file.data is not None:
+                hit("lsm.flush.before_put")
+                self._put(self._place.table(file.addition.handle.id), file.data)
+                file.data = None
+        hit("lsm.flush.after_put")
+        additions = [file.addition for file in files]
+
+        def edit(manifest: Manifest, _: int) -> Manifest | None:
+            if manifest.last_l0_seq >= mark.last_l0_seq:
+                return None  # by this very change, whose reply was lost
+            return add_l0(manifest, additions, mark)
+
+        made = self._manifests.edit(edit, writer_epoch=self._writer_epoch)
+        hit("lsm.flush.after_manifest")
+        self._begun = None
+        return made
+
+    def _encode(self, memtable: Memtable, keep_from: int) -> list[_File]:
+        files = []
+        for segment, rows in split_rows(self._extractor, needed_rows(memtable, keep_from)):
+            encoded = encode_sst(rows, self._layout)
+            handle = SstHandle(self._mint.mint(), encoded.info, encoded.version)
+            files.append(_File(L0Addition(handle, segment), encoded.data))
+        return files
+
+    def _put(self, path: str, data: bytes) -> None:
+        store = self._place.store
+        if len(data) <= _ONE_PUT_MAX:
+            store.put(path, data)
+            return
+        view = memoryview(data)
+        with store.multipart(path) as writer:
+            for start in range(0, len(data), _PIECE):
+                writer.write(view[start : start + _PIECE])
+            writer.finish()

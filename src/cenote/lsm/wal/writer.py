@@ -1,0 +1,253 @@
+"""Writing the log: rows that wait, one file at a time, who is told when they are durable.
+
+Owns: the rows not yet in a file, the number of the next file, group commit, telling our own file
+from a fence after a lost reply.
+Does not own: sequence numbers, the memtable, when nobody waits (a job of `cenote.lsm.writer`).
+
+Whoever waits for a row takes the turn; if the row is not durable by then, he writes all rows there
+are as one file, in his own thread. So a lone writer pays one put and no hand-over between threads,
+and of many writers one puts for all that came while the put before was under way.
+
+Invariants:
+1. One put at a time: file N + 1 is not begun before file N is known to be made.
+2. A file whose put may have happened is kept as it is, number and bytes, and put again before
+   anything else, until it is known. Its rows are never sent under another number.
+3. Another's object under our number means that we were fenced: everything fails from then on.
+4. A file counts only while nobody claimed a later epoch: when the last proof of that is older than
+   `PROOF_SECONDS`, the epoch is looked at after the put and before anybody is told. A writer that
+   slept through a takeover, and through the collection of the fence meant for it, learns of it so.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from cenote.base import Clock, Rand
+from cenote.base.failpoint import hit, register
+from cenote.errors import AlreadyExistsError, ClosedError, Error, NotFoundError, UnavailableError
+from cenote.lsm.entry import Row
+from cenote.lsm.format import Codec, encode_wal
+from cenote.lsm.wal.files import WalFiles
+
+__all__ = ["PROOF_SECONDS", "WalWriter"]
+
+PROOF_SECONDS: Final = 60.0
+
+register("lsm.wal.before_put", "lsm.wal.after_put")
+
+Callback = Callable[["Error | None"], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """A file that is being put: all that is needed to put it again."""
+
+    number: int
+    data: bytes
+    write_id: str
+    last_seq: int
+
+
+class WalWriter:
+    """The log of one writer. Thread-safe.
+
+    `rows` is what waits, oldest first; who appends holds `lock`, which guards nothing else here.
+    `durable_seq` only grows. `error` is why the log takes nothing any more.
+    """
+
+    def __init__(
+        self,
+        files: WalFiles,
+        *,
+        next_number: int,
+        durable_seq: int,
+        lock: threading.Lock,
+        codec: Codec,
+        clock: Clock,
+        rand: Rand,
+        prove: Callable[[], object],
+    ) -> None:
+        """Begin at `next_number`. `prove` raises ClosedError when a later epoch was claimed."""
+        self._files = files
+        self._lock = lock
+        self._codec = codec
+        self._clock = clock
+        self._rand = rand
+        self._prove = prove
+        self._turn = threading.Lock()
+        self._waiting_lock = threading.Lock()
+        self._waiting: list[tuple[int, Callback]] = []
+        self._doubt: _Attempt | None = None
+        self._failure: tuple[int, int, Error] | None = None  # how many, up to which seq, the last
+        self._failures = 0
+        self._proved = clock.monotonic()
+        self.rows: list[Row] = []
+        self.next_number = next_number
+        self.durable_seq = durable_seq
+        self.error: ClosedError | None = None
+        self.written: deque[tuple[int, int]] = deque()  # (number, last seq) of files, oldest first
+
+    def commit(self, seq: int) -> None:
+        """Return when every row up to `seq` is durable, putting what is needed.
+
+        Requires: rows up to `seq` were appended. Raises ClosedError; UnavailableError with
+        `effect_unknown`: the rows stay, are seen, and are put again with the next commit.
+        """
+        if self.durable_seq >= seq:
+            return
+        failures = self._failures
+        with self._turn:
+            if self.durable_seq >= seq:
+                return
+            if self.error is not None:
+                raise self.error
+            failure = self._failure
+            if failure is not None and failure[0] > failures and failure[1] >= seq:
+                raise failure[2]  # somebody tried for us while we waited for the turn
+            self._put_all()
+
+    def flush(self) -> None:
+        """Make everything durable that was appended before the call. Raises as `commit`."""
+        with self._turn:
+            if self.error is not None:
+                raise self.error
+            self._put_all()
+
+    def when_durable(self, seq: int, callback: Callback) -> None:
+        """Have `callback` called once: with None when `seq` is durable, or with an error.
+
+        It is called in whatever thread finds out, maybe in this one before the return, and must
+        not block. This starts no put: see `commit`.
+        """
+        with self._waiting_lock:
+            error = self.error
+            if self.durable_seq < seq and error is None:
+                self._waiting.append((seq, callback))
+                return
+        callback(error if self.durable_seq < seq else None)
+
+    @property
+    def pending(self) -> bool:
+        """Whether anything waits for a put."""
+        return bool(self.rows) or self._doubt is not None
+
+    def proved(self) -> None:
+        """Note that nobody had claimed a later epoch, as of now."""
+        self._proved = self._clock.monotonic()
+
+    def fail(self, error: ClosedError) -> None:
+        """Take nothing any more, and tell everybody who waits. The first error stays."""
+        with self._waiting_lock:
+            if self.error is None:
+                self.error = error
+            told, self._waiting = self._waiting, []
+        for _, callback in told:
+            callback(error)
+
+    def last_file_up_to(self, seq: int) -> int | None:
+        """Return the last file that has no rows above `seq`; None when no file since is so."""
+        found = None
+        for number, last_seq in self.written:
+            if last_seq > seq:
+                break
+            found = number
+        return found
+
+    def forget_up_to(self, number: int) -> None:
+        """Forget files up to `number`: table files hold their rows."""
+        while self.written and self.written[0][0] <= number:
+            self.written.popleft()
+
+    def _put_all(self) -> None:
+        """Put the doubtful file, and then what waits. Requires: the turn."""
+        while (attempt := self._doubt or self._next()) is not None:
+            repeated = self._doubt is not None
+            self._doubt = attempt
+            try:
+                self._put(attempt)
+            except Error as error:
+                raise self._failed(attempt, error) from error
+            self._doubt = None
+            self._acknowledge(attempt)
+            if not repeated:
+                return
+
+    def _next(self) -> _Attempt | None:
+        """Return the next file, of all rows that wait; None when there are none."""
+        with self._lock:
+            rows, self.rows = self.rows, []
+        if not rows:
+            return None
+        try:
+            data = encode_wal(rows, self._codec).data
+        except BaseException:
+            with self._lock:
+                self.rows[:0] = rows
+            raise
+        return _Attempt(self.next_number, data, self._rand.bytes(16).hex(), rows[-1][2])
+
+    def _put(self, attempt: _Attempt) -> None:
+        hit("lsm.wal.before_put")
+        try:
+            self._files.put(attempt.number, attempt.data, attempt.write_id)
+        except AlreadyExistsError as error:
+            self._require_ours(attempt, error)
+        hit("lsm.wal.after_put")
+        if self._clock.monotonic() - self._proved > PROOF_SECONDS:
+            self._prove()
+            self.proved()
+
+    def _require_ours(self, attempt: _Attempt, error: AlreadyExistsError) -> None:
+        """Raise ClosedError(reason="fenced") unless the file that is there was put by us."""
+        number = attempt.number
+        try:
+            ours = self._files.is_ours(number, attempt.data, attempt.write_id)
+        except NotFoundError as gone:
+            raise UnavailableError(
+                f"log file {number} was there and is gone", kind="io", effect_unknown=True
+            ) from gone
+        if ours is None:
+            # Our bytes, and a store that keeps no ids. No other writer has our rows under this
+            # number, unless it took our epoch's place and read them from us.
+            self._prove()
+        elif not ours:
+            raise ClosedError(
+                f"another writer took log file {number}", reason="fenced", number=number
+            ) from error
+
+    def _failed(self, attempt: _Attempt, error: Error) -> Error:
+        """Note a failed put, tell who waits for it, and return the error to raise."""
+        if isinstance(error, ClosedError):
+            self.fail(error)
+            return error
+        if isinstance(error, UnavailableError) and not error.effect_unknown:
+            error = UnavailableError(
+                f"{error.message}; the write is kept, and tried again with the next",
+                kind=error.kind,
+                effect_unknown=True,
+                **error.context,
+            )
+        self._failures += 1
+        self._failure = (self._failures, attempt.last_seq, error)
+        with self._waiting_lock:
+            told = [each for each in self._waiting if each[0] <= attempt.last_seq]
+            self._waiting = [each for each in self._waiting if each[0] > attempt.last_seq]
+        for _, callback in told:
+            callback(error)
+        return error
+
+    def _acknowledge(self, attempt: _Attempt) -> None:
+        self.next_number = attempt.number + 1
+        self.written.append((attempt.number, attempt.last_seq))
+        with self._waiting_lock:
+            self.durable_seq = attempt.last_seq
+            if not self._waiting:
+                return
+            told = [each for each in self._waiting if each[0] <= attempt.last_seq]
+            self._waiting = [each for each in self._waiting if each[0] > attempt.last_seq]
+        for _, callback in told:
+            callback(None)
