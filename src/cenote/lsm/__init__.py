@@ -1,6 +1,7 @@
 """The engine: an embedded database whose only disk is an object store, in SlateDB's files."""
 
 from cenote.lsm.entry import MERGE, PUT, TOMBSTONE, Entry, Row, row_order
+from cenote.lsm.gc.sweep import Collected, Collector
 from cenote.lsm.keys import Bound, BoundKind, KeyRange, check_key, prefix_successor
 from cenote.lsm.manifest.store import CompactionsStore, ManifestStore
 from cenote.lsm.place import Place, open_place
@@ -19,6 +20,8 @@ __all__ = [
     "TOMBSTONE",
     "Bound",
     "BoundKind",
+    "Collected",
+    "Collector",
     "CompactionsStore",
     "CompactorSettings",
     "DbSettings",

@@ -7,6 +7,9 @@ The file is TOML, `[keys]` with one `"ACCESS" = "SECRET"` a line, mode 0600. It 
 settings give no pair, and made when it is absent, so that a first start needs no preparation and
 a second one serves the same clients.
 
+A secret has 8 characters or more; 4 are enough where only this machine can connect, so that what
+was written for other test servers, whose keys are "test" and "test", runs unchanged.
+
 Invariants:
 1. A pair from the settings is never written to disk.
 2. A secret never gets into a message or a log.
@@ -31,6 +34,8 @@ __all__ = ["Credentials", "load_credentials"]
 
 _ACCESS = re.compile(r"[\x21-\x7e]{3,128}")
 _SECRET_MIN = 8
+_SECRET_MIN_LOOPBACK = 4
+_LOOPBACK = re.compile(r"localhost|::1|127(\.\d{1,3}){3}")
 
 
 class Credentials(Struct, frozen=True):
@@ -47,13 +52,14 @@ def load_credentials(settings: Settings, rand: Rand) -> Credentials:
     Raises: InvalidError for pairs that cannot be used. A read-only server makes no file.
     """
     secrets: dict[str, str] = {}
+    least = _SECRET_MIN_LOOPBACK if _LOOPBACK.fullmatch(settings.host) else _SECRET_MIN
     if settings.access_key is not None and settings.secret_key is not None:
-        _add(secrets, settings.access_key, settings.secret_key, "access_key")
+        _add(secrets, settings.access_key, settings.secret_key, "access_key", least)
     for pair in settings.credentials:
         access, found, secret = pair.partition(":")
         if not found:
             raise InvalidError("credentials must be given as ACCESS:SECRET", kind="invalid_setting")
-        _add(secrets, access, secret, "credentials")
+        _add(secrets, access, secret, "credentials", least)
     if secrets:
         return Credentials(secrets)
     path = Path(settings.path) / ".cenote" / "credentials"
@@ -71,15 +77,17 @@ def load_credentials(settings: Settings, rand: Rand) -> Credentials:
     return Credentials({access: secret}, path, generated=True)
 
 
-def _add(secrets: dict[str, str], access: str, secret: str, where: str) -> None:
+def _add(
+    secrets: dict[str, str], access: str, secret: str, where: str, least: int = _SECRET_MIN
+) -> None:
     if not _ACCESS.fullmatch(access) or any(c in access for c in "/,=:"):
         raise InvalidError(
             f"{where}: an access key is 3 to 128 visible ASCII characters without / , = :",
             kind="invalid_setting",
         )
-    if len(secret) < _SECRET_MIN:
+    if len(secret) < least:
         raise InvalidError(
-            f"{where}: the secret of {access} is shorter than {_SECRET_MIN} characters",
+            f"{where}: the secret of {access} is shorter than {least} characters",
             kind="invalid_setting",
         )
     if secrets.setdefault(access, secret) != secret:

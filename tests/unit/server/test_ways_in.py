@@ -161,11 +161,20 @@ def test_credentials_are_made_once_and_kept(tmp_path: Path):
     assert dict(given.secrets) == {"abc": "12345678"}
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1"])
+def test_where_nobody_else_connects_short_secrets_do(tmp_path: Path, host: str):
+    settings = Settings(root=str(tmp_path), host=host, access_key="test", secret_key="test")
+    assert dict(load_credentials(settings, SeededRand(3)).secrets) == {"test": "test"}
+
+
 @pytest.mark.parametrize(
     "fields",
     [
         {"access_key": "a/b", "secret_key": "12345678"},
-        {"access_key": "abc", "secret_key": "short"},
+        {"access_key": "abc", "secret_key": "abc"},
+        {"access_key": "abc", "secret_key": "short", "host": "0.0.0.0"},
+        {"access_key": "abc", "secret_key": "short", "host": "::"},
+        {"access_key": "abc", "secret_key": "short", "host": "localhost.example.com"},
         {"credentials": ("nocolon",)},
         {"credentials": ("abc:12345678", "abc:87654321")},
     ],

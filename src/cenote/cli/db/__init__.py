@@ -21,6 +21,7 @@ COMMANDS: dict[str, str] = {
     "manifest": "Look at manifests, the versions of a database.",
     "wal": "Look at the files of the log.",
     "sst": "Look at table files, and check them.",
+    "gc": "Remove files that nothing needs any more.",
 }
 
 

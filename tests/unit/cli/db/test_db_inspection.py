@@ -205,6 +205,7 @@ INSPECTION = [
     ["wal", "list"],
     ["wal", "dump"],
     ["sst", "verify"],
+    ["gc", "--age-min-ms", "0"],
 ]
 
 
