@@ -113,7 +113,7 @@ def _pair(parts: Sequence[bytes]) -> Key:
 
 
 def _checked(value: Value, name: str, place: int) -> bytes:
-    kind, content = value
+    kind = value[0]
     raw = key_bytes(value)
     if kind != "N":
         if not raw:

@@ -96,6 +96,8 @@ def _added(current: Value | None, by: Value) -> Value:
         raise _mistyped()
     if by[0] == "N":
         return "N", add(current[1], by[1])
+    if by[0] == "L":  # by the legacy parameter only
+        return "L", current[1] + by[1]
     return by[0], current[1] | by[1]
 
 

@@ -1,0 +1,35 @@
+"""The DynamoDB protocol without sockets or files: requests to answers, over rows."""
+
+from cenote.dynamo.codes import DynamoError
+from cenote.dynamo.keys import Key, KeySchema
+from cenote.dynamo.ops import OPERATIONS, TARGET, Context, Operation, operation_of
+from cenote.dynamo.request import Request
+from cenote.dynamo.rows import Found, Rows, Span, Token
+from cenote.dynamo.schema import Index, Table, TableUse
+from cenote.dynamo.tables import delete_expired
+from cenote.dynamo.values import Item, Value, item_size, parse_item, render_item
+
+__all__ = [
+    "OPERATIONS",
+    "TARGET",
+    "Context",
+    "DynamoError",
+    "Found",
+    "Index",
+    "Item",
+    "Key",
+    "KeySchema",
+    "Operation",
+    "Request",
+    "Rows",
+    "Span",
+    "Table",
+    "TableUse",
+    "Token",
+    "Value",
+    "delete_expired",
+    "item_size",
+    "operation_of",
+    "parse_item",
+    "render_item",
+]
