@@ -23,7 +23,7 @@ from cenote.errors import DataError, NotFoundError
 from cenote.lsm.cache import BlockCache
 from cenote.lsm.format import BloomPolicy
 from cenote.lsm.guard import Guard
-from cenote.lsm.manifest.store import ManifestStore
+from cenote.lsm.manifest.store import ManifestStore, check_epochs
 from cenote.lsm.merge import MergeOperator
 from cenote.lsm.metrics import Metrics
 from cenote.lsm.segments import SegmentExtractor
@@ -114,6 +114,8 @@ def _replay(writer: Writer, files: WalFiles, numbers: Sequence[int]) -> None:
         try:
             rows = files.read(number)
         except NotFoundError as error:
+            # A later writer may have flushed it, and its collector deleted it.
+            check_epochs(writer.manifests.refresh().value, writer.epoch)
             raise DataError(
                 f"log file {number} is missing, and was listed", kind="wal_gap", number=number
             ) from error

@@ -92,7 +92,12 @@ def take_over(
         manifests.prove()
     _check_extractor(claimed.value, extractor)
     after = claimed.value.replay_after_wal_id
-    fence, listed = _fence(wal, after, listed, rand)
+    try:
+        fence, listed = _fence(wal, after, listed, rand)
+    except DataError:
+        # A later writer may have flushed, and its collector deleted, the files we miss.
+        check_epochs(manifests.refresh().value, claimed.value.writer_epoch)
+        raise
     hit("lsm.open.after_fence")
     if place.doubted and place.has_wal_store:
         _prove(wal, fence, rand)
