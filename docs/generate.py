@@ -2,8 +2,8 @@
 
     python docs/generate.py [--check]
 
-Owns: docs/reference/*.md but s3-tests.md, and in README.md what stands between its `generated`
-marks.
+Owns: the pages of docs/reference that `pages` names, and in README.md what stands between its
+`generated` marks.
 """
 
 from __future__ import annotations
@@ -17,11 +17,14 @@ from pathlib import Path
 
 import apsw
 import click
+import msgspec
 
 from cenote.base import settings_of, variable_of
 from cenote.cli import COMMANDS
 from cenote.cli.configuration import DESCRIPTIONS, MINIO_VARIABLES, REFUSED_FLAGS
 from cenote.cli.serve import FLAGS
+from cenote.lsm import CompactorSettings, DbSettings, GcSettings, ReaderSettings
+from cenote.lsm.metrics import COUNTERS, GAUGES, PREFIX
 from cenote.s3 import CODES, coverage_table
 from cenote.server import Settings
 from cenote.sqldb import schema
@@ -72,9 +75,15 @@ def settings_page() -> str:
 
 
 def help_texts() -> Iterator[tuple[str, str]]:
-    """Yield each command's name and its --help."""
+    """Yield each command's name and its --help, those of `cenote db` left out."""
     for name in COMMANDS:
-        yield from _help(import_module(f"cenote.cli.{name}").command, f"cenote {name}", None)
+        if name != "db":
+            yield from _help(import_module(f"cenote.cli.{name}").command, f"cenote {name}", None)
+
+
+def db_help_texts() -> Iterator[tuple[str, str]]:
+    """Yield the name and --help of `cenote db` and its commands."""
+    yield from _help(import_module("cenote.cli.db").command, "cenote db", None)
 
 
 def _help(
@@ -99,10 +108,103 @@ def cli_page() -> str:
     """Every command's help."""
     parts = ["# Commands\n\n" + NOTE]
     parts += [f"\n## {name}\n\n```text\n{text}\n```\n" for name, text in help_texts()]
+    parts.append("\n## cenote db\n\nSee [database-commands.md](database-commands.md).\n")
     parts.append(
         "\n## Exit status\n\n0 done; 1 refused or failed; 2 called wrongly; 130 interrupted.\n"
     )
     return "".join(parts)
+
+
+def database_commands_page() -> str:
+    """The help of `cenote db`, its notations, and what its JSON holds."""
+    parts = ["# Commands for databases\n\n" + NOTE]
+    for title, module in (
+        ("Keys and values", "cenote.cli.db.notation"),
+        ("JSON", "cenote.cli.db.documents"),
+    ):
+        text = inspect.getdoc(import_module(module)) or ""
+        body = text.partition("\n\nInvariants")[0].partition("\n\n")[2]
+        parts.append(f"\n## {title}\n\n{_without_owns(body)}\n")
+    parts += [f"\n## {name}\n\n```text\n{text}\n```\n" for name, text in db_help_texts()]
+    parts.append(
+        "\n## Exit status\n\n0 done; 1 refused or failed; 2 called wrongly; 130 interrupted.\n"
+    )
+    return "".join(parts)
+
+
+def _without_owns(text: str) -> str:
+    """Leave out of a docstring what is said to those who read the source."""
+    paragraphs = text.split("\n\n")
+    return "\n\n".join(
+        each for each in paragraphs if not each.startswith(("Owns:", "Does not own"))
+    )
+
+
+SETTING = re.compile(r"^([a-z0-9_]+(?:, [a-z0-9_]+)*): ")
+
+
+def setting_words(kind: type[msgspec.Struct]) -> list[tuple[list[str], str]]:
+    """Return what the docstring of a struct of settings says: names, and the words for them."""
+    said: list[tuple[list[str], str]] = []
+    for line in (inspect.getdoc(kind) or "").splitlines()[1:]:
+        found = SETTING.match(line)
+        if found:
+            said.append((found[1].split(", "), line[found.end() :]))
+        elif said and line.strip():
+            said[-1] = (said[-1][0], f"{said[-1][1]} {line.strip()}")
+    return said
+
+
+def database_settings_page() -> str:
+    """The settings of databases, readers, compactors and collectors."""
+    lines = [
+        "# Settings of a database",
+        "",
+        NOTE,
+        "`Db.open(uri, settings=DbSettings(...))`; from plain values, as a JSON or TOML file has",
+        "them, `db_settings({...})`. A name nobody knows, a wrong type or a value out of its",
+        "limits is an `InvalidError` of kind `invalid_setting`. Times are milliseconds, sizes",
+        "bytes.",
+    ]
+    for kind, title in (
+        (DbSettings, "`DbSettings`"),
+        (CompactorSettings, "`CompactorSettings`: `DbSettings.compactor`"),
+        (GcSettings, "`GcSettings`: `DbSettings.gc`"),
+        (ReaderSettings, "`ReaderSettings`"),
+    ):
+        fields = {field.name: field for field in msgspec.structs.fields(kind)}
+        first = (inspect.getdoc(kind) or "").partition("\n")[0]
+        lines += ["", f"## {title}", "", first, ""]
+        lines += ["| setting | default | meaning |", "|---|---|---|"]
+        for names, words in setting_words(kind):
+            keys = ", ".join(f"`{name}`" for name in names)
+            defaults = ", ".join(_default(fields[name]) for name in names)
+            lines.append(f"| {keys} | {defaults} | {words} |")
+    return "\n".join(lines) + "\n"
+
+
+def _default(field: msgspec.structs.FieldInfo) -> str:
+    return f"`{field.default!r}`"
+
+
+def database_metrics_page() -> str:
+    """What a database counts."""
+    lines = [
+        "# Metrics of a database",
+        "",
+        NOTE,
+        "`db.metrics()` has them by name; `.exposition()` is Prometheus's text format, where",
+        f"each name begins with `{PREFIX}` and a counter's ends in `_total`.",
+        "",
+        "## Counters",
+        "",
+        "| name | counts |",
+        "|---|---|",
+    ]
+    lines += [f"| `{name}` | {text} |" for name, text in COUNTERS.items()]
+    lines += ["", "## Gauges", "", "| name | is |", "|---|---|"]
+    lines += [f"| `{name}` | {text} |" for name, text in GAUGES.items()]
+    return "\n".join(lines) + "\n"
 
 
 def operations_page() -> str:
@@ -164,6 +266,9 @@ def pages() -> dict[Path, str]:
     return {
         reference / "settings.md": settings_page(),
         reference / "commands.md": cli_page(),
+        reference / "database-commands.md": database_commands_page(),
+        reference / "database-settings.md": database_settings_page(),
+        reference / "database-metrics.md": database_metrics_page(),
         reference / "operations.md": operations_page(),
         reference / "errors.md": errors_page(),
         reference / "schema.md": schema_page(),

@@ -43,6 +43,17 @@ def test_every_setting_has_words_and_a_flag_or_set() -> None:
     assert [key for key in keys if "." not in key] == list(FLAGS)
 
 
+def test_every_setting_of_a_database_has_words(generate: ModuleType) -> None:
+    import msgspec
+
+    from cenote.lsm import CompactorSettings, DbSettings, GcSettings, ReaderSettings
+
+    for kind in (DbSettings, CompactorSettings, GcSettings, ReaderSettings):
+        told = [name for names, _ in generate.setting_words(kind) for name in names]
+        fields = [field.name for field in msgspec.structs.fields(kind)]
+        assert told == [name for name in fields if name not in ("compactor", "gc")]
+
+
 def test_every_dependency_has_a_reason() -> None:
     import tomllib
 
