@@ -92,6 +92,20 @@ class Guard:
         if operator is not None and notes is not None and notes.merge_operator is not None:
             self._check_operator(notes.merge_operator, operator)
 
+    def compare(self, operator: str | None) -> None:
+        """As `check`, for who only reads: nothing is noted. Raises InvalidError, DataError."""
+        self._notes = notes = self._read()
+        noted = None if notes is None else notes.wal_store
+        found = self._wal_id() if self.place.has_wal_store and noted is not None else None
+        if noted != found:
+            raise InvalidError(
+                "the log of this database is in another store",
+                kind="wal_store",
+                hint="open it with wal=, naming the store it was made with",
+            )
+        if operator is not None and notes is not None and notes.merge_operator is not None:
+            self._check_operator(notes.merge_operator, operator)
+
     @property
     def operator(self) -> str | None:
         """The merge operator's name that was noted; None when none was, or before `check`."""
