@@ -44,14 +44,17 @@ _SNAPSHOT_TRIES: Final = 4
 class Memtable:
     """The newest rows of a database.
 
-    `chains` is for reading only. `size` is about the bytes the rows take in a file, `count` how
-    many rows there are. `first_wal_id` is the first log file that may hold a row of it.
+    `chains` is for reading only. `size` is about the bytes the rows take in a file. `first_wal_id`
+    is the first log file that may hold a row of it.
+
+    The intake of a writer does by itself what `insert` does, but for `last_seq` and `last_tick`,
+    which it sets when it freezes the memtable.
     """
 
     __slots__ = (
+        "_older",
         "_order",
         "chains",
-        "count",
         "first_wal_id",
         "frozen",
         "last_seq",
@@ -63,7 +66,7 @@ class Memtable:
         self.first_wal_id = first_wal_id
         self.chains: dict[bytes, Chain] = {}
         self.size = 0
-        self.count = 0
+        self._older = 0  # rows that are not the newest of their key
         self.last_seq = 0
         self.last_tick = CLOCK_TICK_MIN
         self.frozen = False
@@ -89,9 +92,8 @@ class Memtable:
         chains = self.chains
         old = chains.get(key)
         self.size += len(key) + len(value) + ROW_OVERHEAD
-        self.count += 1
         if old is not None:
-            old = self._kept(key, old, seq, kind, keep_from)
+            old = self.kept(key, old, seq, kind, keep_from)
         chains[key] = (seq, kind, value, create_ts, expire_ts, old)
         self.last_seq = seq
         if create_ts is not None and create_ts > self.last_tick:
@@ -110,16 +112,16 @@ class Memtable:
             size += len(key) + len(value)
             count += 1
             if old is not None:
-                old = self._kept(key, old, seq, kind, keep_from)
+                old = self.kept(key, old, seq, kind, keep_from)
             chains[key] = (seq, kind, value, create_ts, expire_ts, old)
             if create_ts is not None and create_ts > tick:
                 tick = create_ts
         self.size += size + count * ROW_OVERHEAD
-        self.count += count
         self.last_tick, self.last_seq = tick, seq
 
-    def _kept(self, key: bytes, old: Chain, seq: int, kind: int, keep_from: int) -> Chain | None:
-        """Return what is to stay of `old` below a new version."""
+    def kept(self, key: bytes, old: Chain, seq: int, kind: int, keep_from: int) -> Chain | None:
+        """Return what is to stay of `old` below a new version, and let the rest go."""
+        self._older += 1
         if old[0] == seq:
             self._forget(key, old, old[5])
             return old[5]
@@ -136,8 +138,13 @@ class Memtable:
     def _forget(self, key: bytes, chain: Chain | None, until: Chain | None) -> None:
         while chain is not None and chain is not until:
             self.size -= len(key) + len(chain[2]) + ROW_OVERHEAD
-            self.count -= 1
+            self._older -= 1
             chain = chain[5]
+
+    @property
+    def count(self) -> int:
+        """How many rows there are."""
+        return len(self.chains) + self._older
 
     def freeze(self) -> None:
         """Take no more rows. Requires: the writer's lock."""

@@ -52,9 +52,9 @@ class LogJob:
         if self._idle >= _IDLE_TURNS:
             self._idle = 0
             self._at = None
-            writer.quiet = True
+            writer.log_asleep = True
             if writer.wal_pending:  # written while we fell asleep
-                writer.quiet = False
+                writer.log_asleep = False
                 self._at = now + self._interval
         return False
 

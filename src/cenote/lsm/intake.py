@@ -1,0 +1,425 @@
+"""Taking rows: the lock, the numbers, the memtables, and when writers wait.
+
+Owns: sequence numbers, creation times, what is in memory, the view reads begin with, pins,
+back-pressure.
+Does not own: durability, table files, the end (`cenote.lsm.writer`, which is built on this).
+
+A write takes the lock, gets the next number, goes into the memtable and into what waits for the
+log, and is published by one assignment.
+
+Invariants:
+1. Sequence numbers rise in the order of the lock; all rows of one write have one number and are
+   published together.
+2. Creation times never fall, whatever the clock does.
+3. The view is one value: the memtables that are not in its manifest, above the tables that are.
+   A manifest that holds a memtable's rows takes that memtable's place in one assignment.
+4. Versions that a pin or a reader of durable rows may read are not let go.
+5. Writers wait while memtables hold `unflushed_size_max` bytes, and for nothing else.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from cenote.base import Clock
+from cenote.errors import ClosedError, Error, InvalidError, UnavailableError
+from cenote.lsm.entry import MERGE, TOMBSTONE, Row
+from cenote.lsm.format import SEQ_MAX, Manifest
+from cenote.lsm.guard import Guard
+from cenote.lsm.memtable import ROW_OVERHEAD, Memtable
+from cenote.lsm.metrics import Metrics
+from cenote.lsm.options import Ttl, expiry_of
+from cenote.lsm.plan import PENDING, Pending
+from cenote.lsm.pressure import Pressure
+from cenote.lsm.segments import SegmentExtractor, segment_of
+from cenote.lsm.settings import DbSettings
+from cenote.lsm.tables import Tables
+from cenote.lsm.tracker import Tracker
+from cenote.lsm.view import View
+from cenote.lsm.wal.writer import WalWriter
+
+if TYPE_CHECKING:
+    from cenote.lsm.batch import Op
+    from cenote.lsm.merge import MergeOperator
+
+__all__ = ["STALL_SECONDS", "Intake", "Written"]
+
+STALL_SECONDS: Final = 60.0
+"""How long a write waits for memory before it fails."""
+
+
+class Written(NamedTuple):
+    """A write that was taken: its number, and its time."""
+
+    seq: int
+    created_ms: int
+
+
+_written: Final = tuple.__new__
+
+
+class Intake:
+    """What a writer has in memory. Thread-safe.
+
+    `view` is what reads begin with, `last_seq` the newest write that is published. `noting`, when
+    it is set, is called under the lock with the number and the operations of each write. `error` is
+    why everything raises ClosedError, None while it does not.
+    """
+
+    def __init__(
+        self,
+        settings: DbSettings,
+        manifest: Manifest,
+        *,
+        guard: Guard,
+        tables: Tables,
+        merge_operator: MergeOperator | None,
+        segment_extractor: SegmentExtractor | None,
+        clock: Clock,
+        metrics: Metrics,
+    ) -> None:
+        self.settings = settings
+        self.tables = tables
+        self.clock = clock
+        self.metrics = metrics
+        self.merge_operator = merge_operator
+        self.segment_extractor = segment_extractor
+        self.noting: Callable[[int, Sequence[Op]], None] | None = None
+        self.tracker = Tracker(manifest.sequence_tracker)
+        self.last_seq = manifest.last_l0_seq
+        self.view = View(tables, manifest, (Memtable(manifest.replay_after_wal_id + 1),))
+        self._guard = guard
+        self._operator_noted = False
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)  # relief, a manifest, the end
+        self._memtable = self.view.memtables[0]
+        self._frozen_bytes = 0
+        self._freeze_at = settings.l0_sst_size
+        self._tick = manifest.last_l0_clock_tick
+        self._ttl = settings.default_ttl_ms
+        self._pins: dict[int, int] = {}
+        self._pin_min = SEQ_MAX
+        self._unpinned: deque[int] = deque()
+        self._log: WalWriter | None = None
+        self._flushed_seq = self.last_seq
+        self._barred = False
+        self._stalled_at: float | None = None
+        self._stalled: list[Callable[[UnavailableError | None], None]] = []
+        self._flush_error: Error | None = None
+        self.error: ClosedError | None = None
+        self.log_asleep = True  # whether the log's job has to be woken by the next write
+
+    # What is done elsewhere.
+
+    def _frozen(self) -> None:
+        """A memtable waits to be flushed. Called under the lock."""
+        raise NotImplementedError
+
+    def _wake_log(self) -> None:
+        """Rows wait for the log, and its job is asleep."""
+        raise NotImplementedError
+
+    # Writing.
+
+    def try_write(
+        self,
+        ops: Sequence[Op],
+        *,
+        check: Callable[[], None] | None = None,
+        seq: int | None = None,
+    ) -> Written | Pending:
+        """Take some operations, all of them or none, and publish them together.
+
+        Requires: one operation per key. `check` is called under the lock, before anything is
+        taken, and may raise. `seq` is the number to give, which must be above every earlier one.
+        Returns PENDING when memtables are full: then nothing was written.
+        Raises ClosedError, InvalidError, what `check` raises.
+        """
+        self._prepare(ops)
+        with self._lock:
+            if self._barred and not self._admitted():
+                return PENDING
+            if check is not None:
+                check()
+            number = self.last_seq + 1
+            if seq is not None:
+                if not number <= seq <= SEQ_MAX:
+                    raise InvalidError(
+                        f"the sequence number {seq} is not above {self.last_seq}", kind="seq"
+                    )
+                number = seq
+            now = self.clock.now_ms()
+            if now < self._tick:
+                now = self._tick
+            if not ops:
+                return Written(self.last_seq, now)
+            rows = self._rows(ops, number, now)
+            log = self._log
+            keep_from = self._flushed_seq if log is None else log.durable_seq
+            memtable = self._memtable
+            memtable.insert_rows(rows, min(keep_from, self._pin_min))
+            self._tick = now
+            if log is not None:
+                log.rows += rows
+            noting = self.noting
+            if noting is not None:
+                noting(number, ops)
+            if now >= self.tracker.next_ms:
+                self.tracker.note(number, now)
+            self.metrics.writes += 1
+            self.last_seq = number
+            if memtable.size >= self._freeze_at:
+                self._freeze()
+        if self.log_asleep:
+            self._wake_log()
+        return _written(Written, (number, now))
+
+    def write_one(
+        self,
+        key: bytes,
+        value: bytes,
+        kind: int,
+        ttl_ms: Ttl = None,
+        expire_at_ms: int | None = None,
+    ) -> Written | Pending:
+        """Take one operation, as `try_write` does, at half the cost."""
+        if kind == MERGE or self.segment_extractor is not None:
+            return self.try_write([(key, value, kind, ttl_ms, expire_at_ms)])  # type: ignore[list-item]
+        with self._lock:
+            if self._barred and not self._admitted():
+                return PENDING
+            now = self.clock.now_ms()
+            if now < self._tick:
+                now = self._tick
+            else:
+                self._tick = now
+            expire_ts: int | None = None
+            if ttl_ms is not None or expire_at_ms is not None:
+                expire_ts = expiry_of(ttl_ms, expire_at_ms, None, now)
+            elif self._ttl is not None and kind != TOMBSTONE:
+                expire_ts = now + self._ttl
+            number = self.last_seq + 1
+            log = self._log
+            memtable = self._memtable
+            # What follows is `Memtable.insert`, without the call.
+            chains = memtable.chains
+            old = chains.get(key)
+            if old is not None:
+                keep_from = self._flushed_seq if log is None else log.durable_seq
+                old = memtable.kept(key, old, number, kind, min(keep_from, self._pin_min))
+            chains[key] = (number, kind, value, now, expire_ts, old)
+            memtable.size = size = memtable.size + len(key) + len(value) + ROW_OVERHEAD
+            if log is not None:
+                log.rows.append((key, value, number, kind, now, expire_ts))
+            noting = self.noting
+            if noting is not None:
+                noting(number, [(key, value, kind, ttl_ms, expire_at_ms)])  # type: ignore[list-item]
+            if now >= self.tracker.next_ms:
+                self.tracker.note(number, now)
+            self.metrics.writes += 1
+            self.last_seq = number
+            if size >= self._freeze_at:
+                self._freeze()
+        if self.log_asleep:
+            self._wake_log()
+        return _written(Written, (number, now))
+
+    def _prepare(self, ops: Sequence[Op]) -> None:
+        extractor = self.segment_extractor
+        if extractor is not None:
+            for op in ops:
+                segment_of(extractor, op[0])
+        if not self._operator_noted and MERGE in [op[2] for op in ops]:
+            if self.merge_operator is None:
+                raise InvalidError(
+                    "the database was opened without a merge operator",
+                    kind="no_merge_operator",
+                    hint="pass merge_operator= to open",
+                )
+            self._guard.note_operator(self.merge_operator.name)
+            self._operator_noted = True
+
+    def _rows(self, ops: Sequence[Op], seq: int, now: int) -> list[Row]:
+        default = None if self._ttl is None else now + self._ttl
+        return [
+            (
+                key,
+                value,
+                seq,
+                kind,
+                now,
+                (default if kind != TOMBSTONE else None)
+                if ttl is None and at is None
+                else expiry_of(ttl, at, None, now),
+            )
+            for key, value, kind, ttl, at in ops
+        ]
+
+    # Back-pressure.
+
+    def _admitted(self) -> bool:
+        """Tell that a write may not pass. Requires: the lock. Raises ClosedError."""
+        if self.error is not None:
+            raise self.error
+        if self._stalled_at is None:
+            self._stalled_at = self.clock.monotonic()
+            self.metrics.stalls += 1
+        return False
+
+    def wait_relieved(self) -> None:
+        """Return when writes are admitted again, or will say why not.
+
+        Raises UnavailableError when flushing fails, or makes no progress. For a thread that may
+        wait, with jobs running; others use `when_relieved`.
+        """
+        with self._changed:
+            self._changed.wait_for(
+                lambda: not self._barred or self.error or self._flush_error, STALL_SECONDS
+            )
+            if self.error is None and self._barred:
+                raise self._stalled_error()
+
+    def _stalled_error(self) -> UnavailableError:
+        error = self._flush_error
+        if error is None:
+            return UnavailableError(
+                "memtables are full, and level 0 is",
+                kind="stalled",
+                hint="is there a compactor?",
+            )
+        return UnavailableError(
+            f"memtables are full, and flushing them fails: {error.message}", kind=error.kind
+        )
+
+    def when_relieved(self, callback: Callable[[UnavailableError | None], None]) -> None:
+        """Have `callback` called when writes are admitted again, or a flush has failed.
+
+        With the error then, else with None; from any thread, maybe from this one before the
+        return; it must not block.
+        """
+        error = None
+        with self._lock:
+            if self._barred and self.error is None:
+                if self._flush_error is None:
+                    self._stalled.append(callback)
+                    return
+                error = self._stalled_error()
+        callback(error)
+
+    def _freeze(self) -> bool:
+        """Freeze the memtable, if it has rows. Requires: the lock."""
+        memtable = self._memtable
+        if not memtable.chains:
+            return False
+        self._take_unpinned()
+        memtable.last_seq, memtable.last_tick = self.last_seq, self._tick
+        memtable.freeze()
+        self._frozen_bytes += memtable.size
+        log = self._log
+        self._memtable = Memtable(1 if log is None else log.next_number)
+        self.view = self.view.with_memtables((self._memtable, *self.view.memtables))
+        self._press()
+        self._frozen()
+        return True
+
+    def _press(self) -> list[Callable[[UnavailableError | None], None]]:
+        """Work out the back-pressure anew; return who is to be told. Requires: the lock."""
+        left = self.settings.unflushed_size_max - self._frozen_bytes
+        self._freeze_at = max(min(self.settings.l0_sst_size, left), 1)
+        self._barred = left <= 0 or self.error is not None
+        if self._barred and self.error is None:
+            return []
+        if self._stalled_at is not None:
+            self.metrics.stall_ms += int((self.clock.monotonic() - self._stalled_at) * 1000)
+            self._stalled_at = None
+        told, self._stalled = self._stalled, []
+        self._changed.notify_all()
+        return told
+
+    def _note_flush_error(self, error: Error) -> None:
+        with self._lock:
+            self._flush_error = error
+            told, self._stalled = self._stalled, []
+            stalled = self._stalled_error()
+            self._changed.notify_all()
+        for callback in told:
+            callback(stalled)
+
+    def _freeze_now(self) -> int:
+        """Freeze the memtable; return the number up to which all is in frozen ones."""
+        with self._lock:
+            self._freeze()
+            return self.last_seq
+
+    # What is read.
+
+    def pin(self, seq: int | None = None) -> int:
+        """Keep what is seen at `seq` (None: now) until `unpin`; return the number."""
+        with self._lock:
+            self._take_unpinned()
+            number = self.last_seq if seq is None else seq
+            self._pins[number] = self._pins.get(number, 0) + 1
+            if number < self._pin_min:
+                self._pin_min = number
+            return number
+
+    def unpin(self, seq: int) -> None:
+        """Let go of a pin. Takes no lock that is held: a finalizer may call it anywhere."""
+        self._unpinned.append(seq)
+        if self._lock.acquire(blocking=False):
+            try:
+                self._take_unpinned()
+            finally:
+                self._lock.release()
+
+    def _take_unpinned(self) -> None:
+        """Count the pins that were let go. Requires: the lock."""
+        pins, unpinned = self._pins, self._unpinned
+        if not unpinned:
+            return
+        while unpinned:
+            seq = unpinned.popleft()
+            pins[seq] -= 1
+            if not pins[seq]:
+                del pins[seq]
+        self._pin_min = min(pins, default=SEQ_MAX)
+
+    @property
+    def pins(self) -> int:
+        """How many pins there are."""
+        with self._lock:
+            self._take_unpinned()
+            return sum(self._pins.values())
+
+    @property
+    def frozen_count(self) -> int:
+        """How many memtables wait to be flushed."""
+        return len(self.view.memtables) - 1
+
+    @property
+    def l0_count(self) -> int:
+        """How many files level 0 has, in the tree that has most."""
+        return max([len(tree.l0) for tree in self.view.manifest.trees()])
+
+    @property
+    def l0_full(self) -> bool:
+        """Whether memtables have to wait for a compaction."""
+        return self.l0_count >= self.settings.l0_max_ssts
+
+    def pressure(self) -> Pressure:
+        """Return how hard the writer is pressed."""
+        with self._lock:
+            stalled, error = self._stalled_at, self._flush_error
+            return Pressure(
+                unflushed_bytes=self._frozen_bytes + self._memtable.size,
+                unflushed_limit=self.settings.unflushed_size_max,
+                frozen=self.frozen_count,
+                unlogged_rows=0 if self._log is None else len(self._log.rows),
+                l0_count=self.l0_count,
+                l0_limit=self.settings.l0_max_ssts,
+                stalled_for=None if stalled is None else self.clock.monotonic() - stalled,
+                last_error=None if error is None else error.message,
+            )
