@@ -1,5 +1,7 @@
 """The engine: an embedded database whose only disk is an object store, in SlateDB's files."""
 
+from cenote.lsm.checkpoints import Checkpoints
+from cenote.lsm.clone import CloneSource, clone, detach
 from cenote.lsm.entry import MERGE, PUT, TOMBSTONE, Entry, Row, row_order
 from cenote.lsm.gc.sweep import Collected, Collector
 from cenote.lsm.keys import Bound, BoundKind, KeyRange, check_key, prefix_successor
@@ -20,6 +22,8 @@ __all__ = [
     "TOMBSTONE",
     "Bound",
     "BoundKind",
+    "Checkpoints",
+    "CloneSource",
     "Collected",
     "Collector",
     "CompactionsStore",
@@ -34,7 +38,9 @@ __all__ = [
     "Row",
     "WalFiles",
     "check_key",
+    "clone",
     "db_settings",
+    "detach",
     "open_place",
     "prefix_successor",
     "row_order",
