@@ -1,6 +1,7 @@
 """The index of a table or log file: where each block starts, and a key below its rows.
 
-Owns: the index as a value and as bytes. Does not own: the section around it.
+Owns: the index as a value. Does not own: the loop over its entries (`kernels`), the section around
+it.
 
     table SsTableIndex { 0 block_meta: [BlockMeta], required }
     table BlockMeta    { 0 offset: u64   1 first_key: [ubyte], required }
@@ -19,10 +20,8 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import pairwise
 
-from cenote.errors import DataError
-from cenote.lsm.format.flatbuffer import FlatReader, FlatTable, finish
+from cenote.lsm.format import kernels
 
 __all__ = ["SstIndex", "decode_index", "encode_index"]
 
@@ -47,17 +46,9 @@ class SstIndex:
 
 def encode_index(offsets: Iterable[int], first_keys: Iterable[bytes]) -> bytes:
     """Return the payload of an index section."""
-    blocks = zip(offsets, first_keys, strict=True)
-    metas = [FlatTable().u64(0, offset).blob(1, key) for offset, key in blocks]
-    return finish(FlatTable().tables(0, metas))
+    return kernels.encode_index(offsets, first_keys)
 
 
 def decode_index(payload: bytes) -> SstIndex:
     """Return the index of an index section. Raises DataError."""
-    metas = FlatReader(payload).root().tables(0)
-    offsets = tuple(meta.u64(0) for meta in metas)
-    if offsets and offsets[0]:
-        raise DataError("the first block does not start at 0", kind="index")
-    if any(a >= b for a, b in pairwise(offsets)):
-        raise DataError("the blocks of an index do not rise", kind="index")
-    return SstIndex(offsets, tuple(meta.blob(1) for meta in metas))
+    return SstIndex(*kernels.decode_index(payload))

@@ -1,7 +1,7 @@
 """The loops that run once per row: the compiled ones where they are installed, else the plain ones.
 
 Owns: the choice. Does not own: the loops (`kernels_plain`, `flat_plain`, `blocks_plain`,
-`merger_plain`, and their twins in the compiled module `_kernels`).
+`merger_plain`, `scanner_plain`, and their twins in the compiled module `_kernels`).
 
 The environment variable CENOTE_KERNELS takes the choice: `plain`, or `compiled`, which is an
 error where there is no compiled module. `kernels_in_use` tells what was chosen.
@@ -18,9 +18,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 from cenote.errors import InvalidError, UnsupportedError
-from cenote.lsm.format import kernels_plain
+from cenote.lsm.format import (
+    blocks_plain,
+    flat_plain,
+    kernels_plain,
+    merger_plain,
+    scanner_plain,
+)
 
 if TYPE_CHECKING:
+    from cenote.lsm.format.blocks_plain import BlockWriter
+    from cenote.lsm.format.flat_plain import decode_index, encode_index, encode_stats
     from cenote.lsm.format.kernels_plain import (
         bloom_build,
         bloom_contains,
@@ -34,15 +42,27 @@ if TYPE_CHECKING:
         siphash13,
         varint,
     )
+    from cenote.lsm.format.merger_plain import DONE, PIECE_READY, TABLE_FULL, Merger
+    from cenote.lsm.format.scanner_plain import MORE, Scanner
 
 __all__ = [
+    "DONE",
+    "MORE",
+    "PIECE_READY",
+    "TABLE_FULL",
+    "BlockWriter",
+    "Merger",
+    "Scanner",
     "bloom_build",
     "bloom_contains",
     "decode_block",
     "decode_block_v1",
+    "decode_index",
     "decode_rows",
     "encode_blocks",
+    "encode_index",
     "encode_row",
+    "encode_stats",
     "find_in_block",
     "kernels_in_use",
     "shared_prefix",
@@ -50,7 +70,7 @@ __all__ = [
     "varint",
 ]
 
-_PLAIN: Final = (kernels_plain,)
+_PLAIN: Final = (kernels_plain, flat_plain, blocks_plain, merger_plain, scanner_plain)
 
 
 def _compiled() -> Any:
@@ -87,7 +107,7 @@ _chosen: Final = _compiled()
 
 for _module in _PLAIN:
     for _name in _module.__all__:
-        globals()[_name] = getattr(_chosen, _name, None) or getattr(_module, _name)
+        globals()[_name] = getattr(_chosen, _name, getattr(_module, _name))
 
 
 def kernels_in_use() -> str:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
+from operator import lt
 from struct import Struct
 from struct import error as StructError  # noqa: N812
 from typing import Any, Final
@@ -23,7 +24,6 @@ from cenote.errors import DataError, InvalidError
 from cenote.lsm.entry import KEY_SIZE_MAX, MERGE, PUT, TOMBSTONE, VALUE_SIZE_MAX, Row
 
 __all__ = [
-    "RESTART_INTERVAL",
     "bloom_build",
     "bloom_contains",
     "decode_block",
@@ -47,6 +47,8 @@ _CREATED: Final = 4
 _KNOWN_FLAGS: Final = TOMBSTONE | _EXPIRES | _CREATED | MERGE
 _RESTART_MAX: Final = 0xFFFF
 _U64_MASK: Final = 0xFFFFFFFFFFFFFFFF
+
+_BLOCK_SIZE_MAX: Final = 65536
 
 _U16: Final = Struct(">H")
 _TAILS: Final[dict[int, Struct]] = {  # seq, flags and the times that the flags tell of
@@ -109,65 +111,107 @@ def encode_blocks(
     row. Requires: rows as `Entry` says. Raises InvalidError for a row that cannot be written.
     Cost: 1 us a row.
     """
-    try:
-        return _encode_blocks(rows, block_size)
-    except StructError as fault:
-        raise _out_of_range() from fault
+    if not 0 < block_size <= _BLOCK_SIZE_MAX:
+        raise InvalidError("a block holds 1 to 65536 bytes", kind="block_size", size=block_size)
+    open_block = OpenBlock(block_size)
+    open_block.add(rows)
+    open_block.close()
+    return open_block.closed
 
 
 def _out_of_range() -> InvalidError:
     return InvalidError("a number of a row is out of range", kind="row")
 
 
-def _encode_blocks(
-    rows: Iterable[Row], block_size: int
-) -> list[tuple[bytes, bytes, bytes, tuple[int, int, int]]]:
-    blocks: list[tuple[bytes, bytes, bytes, tuple[int, int, int]]] = []
-    parts: list[bytes] = []
-    restarts: list[int] = []
-    first = previous = b""
-    size = count = 0
-    kinds = [0] * 9
-    varints, from_bytes, pack_created = _VARINTS, int.from_bytes, _TAILS[_CREATED].pack
-    for row in rows:
-        key, value, seq, kind, create_ts, expire_ts = row
-        key_size, value_size = len(key), len(value)
-        restart = count % RESTART_INTERVAL == 0
-        shared = 0
-        if not restart:
-            common = key_size if key_size < len(previous) else len(previous)
-            differ = from_bytes(previous[:common], "big") ^ from_bytes(key[:common], "big")
-            shared = common - (differ.bit_length() + 7 >> 3)
-        if kind or create_ts is None or expire_ts is not None:
-            tail = _row_tail(row)
-        else:
-            tail = pack_created(seq, _CREATED, create_ts)
-        unshared = key_size - shared
-        if key_size < 4096 and value_size < 4096:
-            head = varints[shared] + varints[unshared] + varints[value_size]
-        else:
-            head = _long_head(shared, unshared, value_size)
-        row_size = len(head) + unshared + value_size + len(tail)
-        if count and size + 2 * len(restarts) + 2 + row_size + 2 * restart > block_size:
-            blocks.append(_close_block(parts, restarts, first, previous, kinds))
-            parts, restarts, kinds = [], [], [0] * 9
-            size = count = 0
-            if not restart:  # in a new block the key is written whole
-                restart, unshared = True, key_size
-                head = _long_head(0, key_size, value_size)
-                row_size = len(head) + key_size + value_size + len(tail)
-        if restart:
-            restarts.append(size)
-        if not count:
-            first = key
-        parts += (head, key[key_size - unshared :], value, tail)
-        size += row_size
-        count += 1
-        kinds[kind] += 1
-        previous = key
-    if count:
-        blocks.append(_close_block(parts, restarts, first, previous, kinds))
-    return blocks
+class OpenBlock:
+    """The block that is being filled, and those that were: `closed`, as `encode_blocks` tells.
+
+    `size` is the bytes of the open block's rows, `count` how many they are, `last` the last key.
+    """
+
+    __slots__ = (
+        "_first",
+        "_kinds",
+        "_parts",
+        "_restarts",
+        "block_size",
+        "closed",
+        "count",
+        "last",
+        "size",
+    )
+
+    def __init__(self, block_size: int) -> None:
+        self.block_size = block_size
+        self.closed: list[tuple[bytes, bytes, bytes, tuple[int, int, int]]] = []
+        self.size = self.count = 0
+        self.last = b""
+        self._first = b""
+        self._parts: list[bytes] = []
+        self._restarts: list[int] = []
+        self._kinds = [0] * 9
+
+    def add(self, rows: Iterable[Row]) -> None:
+        """Append rows. Raises InvalidError for one that cannot be written: then it is of no use."""
+        try:
+            self._add(rows)
+        except StructError as fault:
+            raise _out_of_range() from fault
+
+    def _add(self, rows: Iterable[Row]) -> None:
+        parts, restarts, kinds = self._parts, self._restarts, self._kinds
+        size, count, previous, block_size = self.size, self.count, self.last, self.block_size
+        varints, from_bytes, pack_created = _VARINTS, int.from_bytes, _TAILS[_CREATED].pack
+        for row in rows:
+            key, value, seq, kind, create_ts, expire_ts = row
+            key_size, value_size = len(key), len(value)
+            restart = count % RESTART_INTERVAL == 0
+            shared = 0
+            if not restart:
+                common = key_size if key_size < len(previous) else len(previous)
+                differ = from_bytes(previous[:common], "big") ^ from_bytes(key[:common], "big")
+                shared = common - (differ.bit_length() + 7 >> 3)
+            if kind or create_ts is None or expire_ts is not None:
+                tail = _row_tail(row)
+            else:
+                tail = pack_created(seq, _CREATED, create_ts)
+            unshared = key_size - shared
+            if key_size < 4096 and value_size < 4096:
+                head = varints[shared] + varints[unshared] + varints[value_size]
+            else:
+                head = _long_head(shared, unshared, value_size)
+            row_size = len(head) + unshared + value_size + len(tail)
+            if count and size + 2 * len(restarts) + 2 + row_size + 2 * restart > block_size:
+                self.last, self.count = previous, count
+                self.close()
+                parts, restarts, kinds = self._parts, self._restarts, self._kinds
+                size = count = 0
+                if not restart:  # in a new block the key is written whole
+                    restart, unshared = True, key_size
+                    head = _long_head(0, key_size, value_size)
+                    row_size = len(head) + key_size + value_size + len(tail)
+            if restart:
+                restarts.append(size)
+            if not count:
+                self._first = key
+            parts += (head, key[key_size - unshared :], value, tail)
+            size += row_size
+            count += 1
+            kinds[kind] += 1
+            previous = key
+        self.size, self.count, self.last = size, count, previous
+
+    def close(self) -> None:
+        """End the open block, if it has rows."""
+        if not self.count:
+            return
+        parts, restarts, kinds = self._parts, self._restarts, self._kinds
+        restarts.append(len(restarts))
+        parts.append(Struct(f">{len(restarts)}H").pack(*restarts))
+        counts = kinds[PUT], kinds[TOMBSTONE], kinds[MERGE]
+        self.closed.append((b"".join(parts), self._first, self.last, counts))
+        self.size = self.count = 0
+        self._parts, self._restarts, self._kinds = [], [], [0] * 9
 
 
 def encode_row(row: Row, shared: int) -> bytes:
@@ -197,14 +241,6 @@ def _long_head(shared: int, unshared: int, value_size: int) -> bytes:
     if shared + unshared > KEY_SIZE_MAX or value_size > VALUE_SIZE_MAX:
         raise InvalidError("a key or a value is longer than 4 GiB", kind="entity_too_large")
     return varint(shared) + varint(unshared) + varint(value_size)
-
-
-def _close_block(
-    parts: list[bytes], restarts: list[int], first: bytes, last: bytes, kinds: list[int]
-) -> tuple[bytes, bytes, bytes, tuple[int, int, int]]:
-    restarts.append(len(restarts))
-    parts.append(Struct(f">{len(restarts)}H").pack(*restarts))
-    return b"".join(parts), first, last, (kinds[0], kinds[TOMBSTONE], kinds[MERGE])
 
 
 _READERS_MAX: Final = 8192
@@ -242,6 +278,8 @@ def block_restarts(block: bytes) -> tuple[tuple[int, ...], int]:
     restarts = Struct(f">{count}H").unpack_from(block, end)
     if count and restarts[0] != 0:
         raise DataError("a block's first restart is not its first row", kind="block")
+    if not all(map(lt, restarts, restarts[1:])):
+        raise DataError("the restarts of a block do not rise", kind="block")
     return restarts, end
 
 
@@ -348,7 +386,7 @@ def _find_row(block: bytes, at: int, end: int, key: bytes, seq_max: int) -> Row 
 
 def _key_at(block: bytes, at: int, end: int) -> bytes:
     """Return the whole key of the row at a restart."""
-    if at + 3 <= end and (block[at + 1] | block[at + 2]) < 0x80:
+    if at + 3 <= end and (block[at] | block[at + 1] | block[at + 2]) < 0x80:
         shared, unshared = block[at], block[at + 1]
         at += 3
     else:

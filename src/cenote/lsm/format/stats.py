@@ -13,8 +13,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from cenote.lsm.format import kernels
 from cenote.lsm.format.block import RowCounts
-from cenote.lsm.format.flatbuffer import FlatReader, FlatTable, finish
+from cenote.lsm.format.flatbuffer import FlatReader
 
 __all__ = ["SstStats", "decode_stats", "encode_stats"]
 
@@ -31,13 +32,11 @@ class SstStats:
 
 def encode_stats(stats: SstStats) -> bytes:
     """Return the payload of a stats section."""
-    blocks = [
-        FlatTable().u16(0, block.puts).u16(1, block.tombstones).u16(2, block.merges)
-        for block in stats.blocks
-    ]
     counts = stats.counts
-    table = FlatTable().u64(0, counts.puts).u64(1, counts.tombstones).u64(2, counts.merges)
-    return finish(table.u64(3, stats.key_bytes).u64(4, stats.value_bytes).tables(5, blocks))
+    return kernels.encode_stats(
+        (counts.puts, counts.tombstones, counts.merges, stats.key_bytes, stats.value_bytes),
+        [(block.puts, block.tombstones, block.merges) for block in stats.blocks],
+    )
 
 
 def decode_stats(payload: bytes) -> SstStats:
