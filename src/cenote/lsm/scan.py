@@ -52,6 +52,7 @@ class Scan:
         "_memtables",
         "_part",
         "_parts",
+        "_passed",
         "_read",
         "_reverse",
         "_seq_max",
@@ -77,7 +78,8 @@ class Scan:
         self._seq_max = SEQ_MAX if read.seq_max is None else read.seq_max
         self._start, self._end = span.span()
         self._left = limit
-        self._last: bytes | None = None
+        self._last: bytes | None = None  # the last key returned
+        self._passed: bytes | None = None  # the last key looked at: it may not have been seen
         self._cursors: list[Cursor] = []
         self._plan_parts()
 
@@ -98,6 +100,7 @@ class Scan:
             rows, places = self._window(live)
             read = self._read
             found = visible_rows(rows, self._seq_max, read.now_ms, read.operator)
+            self._passed = rows[0 if self._reverse else -1][0]
             for cursor, at, until in places:
                 cursor.at, cursor.until = at, until
             if self._reverse:
@@ -121,6 +124,9 @@ class Scan:
             raise InvalidError(
                 "a scan goes one way: the key to seek is not ahead of it", kind="seek_back"
             )
+        passed = self._passed
+        if passed is not None and (key >= passed if self._reverse else key <= passed):
+            return
         if self._reverse:
             stop = key + b"\0"
             if self._end is not None and self._end <= stop:

@@ -74,7 +74,7 @@ def prefixed(layers: list[Layer], prefix: bytes) -> list[Layer]:
     return found
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_reads_agree_with_a_dictionary(data: Any) -> None:
     layers = data.draw(layered_rows(KEYS))
