@@ -21,6 +21,8 @@ COMMANDS: dict[str, str] = {
     "manifest": "Look at manifests, the versions of a database.",
     "wal": "Look at the files of the log.",
     "sst": "Look at table files, and check them.",
+    "checkpoints": "List, make, refresh and delete checkpoints.",
+    "clone": "Make a database of another's state, copying no tables.",
     "gc": "Remove files that nothing needs any more.",
 }
 
