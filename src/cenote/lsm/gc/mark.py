@@ -8,8 +8,9 @@ What may go, when it is older than a set age:
 - a manifest that is neither the latest nor a checkpoint's;
 - a compactions file that is not the latest;
 - a log file with rows, below the latest manifest's replay mark, and outside what a checkpoint's
-  manifest would replay; a fence only when the caller says so: a writer that slept through a
-  takeover has the fence's number for its next one, and must find it taken;
+  manifest would replay; a fence only when the caller says so, and when it is older than the time
+  for which a writer trusts that nobody took over: one that slept through a takeover has the
+  fence's number for its next file, and must find it taken or look whether it is still the writer;
 - a table file that neither the latest manifest nor a checkpoint's names, that no compaction has
   made so far, and that cannot be on its way into a manifest.
 
@@ -42,9 +43,11 @@ from cenote.lsm.format import (
     ulid_time_ms,
 )
 from cenote.lsm.manifest.state import newest_l0_id
+from cenote.lsm.wal.writer import PROOF_SECONDS
 from cenote.objstore import Version
 
 __all__ = [
+    "FENCE_AGE_MIN_MS",
     "SKEW_MAX_MS",
     "Marked",
     "NumberedFile",
@@ -56,6 +59,7 @@ __all__ = [
 ]
 
 SKEW_MAX_MS: Final = 900_000
+FENCE_AGE_MIN_MS: Final = round(2_000 * PROOF_SECONDS)
 
 _UNDER_WAY: Final = frozenset(
     {CompactionStatus.SCHEDULED, CompactionStatus.RUNNING, CompactionStatus.COMPACTED}
@@ -122,6 +126,7 @@ def mark(seen: Seen, now_ms: int, *, age_min_ms: int, fences: bool = False) -> M
     if not seen.manifest.value.initialized:
         return Marked()
     limit = now_ms - age_min_ms
+    fence_limit = min(limit, now_ms - FENCE_AGE_MIN_MS)
 
     def old(files: Iterable[NumberedFile]) -> list[NumberedFile]:
         return [file for file in files if file.modified_ms < limit]
@@ -139,14 +144,16 @@ def mark(seen: Seen, now_ms: int, *, age_min_ms: int, fences: bool = False) -> M
     return Marked(
         tuple(manifests),
         tuple(compactions),
-        tuple(file for file in old(seen.wal) if _log_may_go(file, seen, fences)),
+        tuple(file for file in old(seen.wal) if _log_may_go(file, seen, fences, fence_limit)),
         tuple(_tables(seen, limit)),
     )
 
 
-def _log_may_go(file: NumberedFile, seen: Seen, fences: bool) -> bool:
+def _log_may_go(file: NumberedFile, seen: Seen, fences: bool, fence_limit: int) -> bool:
     # The file of the mark itself stays: who replays from there may look whether it is there.
-    if file.number >= seen.manifest.value.replay_after_wal_id or (not file.size and not fences):
+    if file.number >= seen.manifest.value.replay_after_wal_id:
+        return False
+    if not file.size and not (fences and file.modified_ms < fence_limit):
         return False
     return not any(
         kept.replay_after_wal_id < file.number <= kept.wal_id_last_seen
