@@ -42,12 +42,16 @@ class LogJob:
     def run(self) -> bool:
         writer = self._writer
         now = writer.clock.monotonic()
+        flushed = False
         if self._at is not None and now >= self._at:
             if writer.wal_pending:
                 self._idle = 0
                 _patiently(writer.flush_wal)
+                flushed = True
             else:
                 self._idle += 1
+        elif self._at is not None:
+            return False
         self._at = now + self._interval
         if self._idle >= _IDLE_TURNS:
             self._idle = 0
@@ -56,7 +60,7 @@ class LogJob:
             if writer.wal_pending:  # written while we fell asleep
                 writer.log_asleep = False
                 self._at = now + self._interval
-        return False
+        return flushed
 
 
 class FlushJob:
@@ -90,7 +94,7 @@ class FlushJob:
             return not writer.l0_full
         self._wait, self._look_at = _LOOK_FIRST, 0.0
         _patiently(writer.flush_frozen)
-        return writer.frozen_count > 0 and not writer.l0_full
+        return True
 
 
 def _patiently(run: Callable[[], object]) -> None:
