@@ -7,6 +7,7 @@ from cenote.lsm.gc.sweep import Collected, Collector
 from cenote.lsm.keys import Bound, BoundKind, KeyRange, check_key, prefix_successor
 from cenote.lsm.manifest.store import CompactionsStore, ManifestStore
 from cenote.lsm.place import Place, open_place
+from cenote.lsm.reader import AsyncDbReader, DbReader
 from cenote.lsm.settings import (
     CompactorSettings,
     DbSettings,
@@ -20,6 +21,7 @@ __all__ = [
     "MERGE",
     "PUT",
     "TOMBSTONE",
+    "AsyncDbReader",
     "Bound",
     "BoundKind",
     "Checkpoints",
@@ -28,6 +30,7 @@ __all__ = [
     "Collector",
     "CompactionsStore",
     "CompactorSettings",
+    "DbReader",
     "DbSettings",
     "Entry",
     "GcSettings",
