@@ -1,13 +1,23 @@
 """The engine: an embedded database whose only disk is an object store, in SlateDB's files."""
 
+from cenote.lsm.async_db import AsyncDb, AsyncTransaction
+from cenote.lsm.async_scan import AsyncScan
+from cenote.lsm.batch import WriteBatch
 from cenote.lsm.checkpoints import Checkpoints
 from cenote.lsm.clone import CloneSource, clone, detach
+from cenote.lsm.db import Db, Transaction
+from cenote.lsm.db_scan import Scan
 from cenote.lsm.entry import MERGE, PUT, TOMBSTONE, Entry, Row, row_order
 from cenote.lsm.gc.sweep import Collected, Collector
 from cenote.lsm.keys import Bound, BoundKind, KeyRange, check_key, prefix_successor
 from cenote.lsm.manifest.store import CompactionsStore, ManifestStore
+from cenote.lsm.merge import MergeOperator
+from cenote.lsm.metrics import Metrics
+from cenote.lsm.options import NEVER
 from cenote.lsm.place import Place, open_place
+from cenote.lsm.pressure import Pressure
 from cenote.lsm.reader import AsyncDbReader, DbReader
+from cenote.lsm.segments import SegmentExtractor
 from cenote.lsm.settings import (
     CompactorSettings,
     DbSettings,
@@ -15,13 +25,22 @@ from cenote.lsm.settings import (
     ReaderSettings,
     db_settings,
 )
+from cenote.lsm.snapshot import AsyncSnapshot, Snapshot
+from cenote.lsm.status import Status
 from cenote.lsm.wal.files import WalFiles
+from cenote.lsm.written import AsyncWritten, Written
 
 __all__ = [
     "MERGE",
+    "NEVER",
     "PUT",
     "TOMBSTONE",
+    "AsyncDb",
     "AsyncDbReader",
+    "AsyncScan",
+    "AsyncSnapshot",
+    "AsyncTransaction",
+    "AsyncWritten",
     "Bound",
     "BoundKind",
     "Checkpoints",
@@ -30,16 +49,27 @@ __all__ = [
     "Collector",
     "CompactionsStore",
     "CompactorSettings",
+    "Db",
     "DbReader",
     "DbSettings",
     "Entry",
     "GcSettings",
     "KeyRange",
     "ManifestStore",
+    "MergeOperator",
+    "Metrics",
     "Place",
+    "Pressure",
     "ReaderSettings",
     "Row",
+    "Scan",
+    "SegmentExtractor",
+    "Snapshot",
+    "Status",
+    "Transaction",
     "WalFiles",
+    "WriteBatch",
+    "Written",
     "check_key",
     "clone",
     "db_settings",

@@ -84,6 +84,10 @@ class WriteBatch:
         self._used = True
         return self._ops
 
+    def give_back(self) -> None:
+        """Let it be written after all: the write it was taken for did not happen."""
+        self._used = False
+
 
 def fold_ops(ops: Sequence[Op], operator: MergeOperator | None) -> Sequence[Op]:
     """Return the same writes with one per key, in the order the keys came first.

@@ -71,24 +71,33 @@ class Footprint:
 
 
 class Recent:
-    """The keys written since the oldest open transaction began. Callers hold the writer's lock."""
+    """The keys written since the oldest open transaction began. Not thread-safe."""
 
-    __slots__ = ("_began", "_last")
+    __slots__ = ("_began", "_beginning", "_last")
 
     def __init__(self) -> None:
+        self._beginning = 0
         self._last: OrderedDict[bytes, int] = OrderedDict()
         self._began: dict[int, int] = {}  # by sequence number: how many began there
 
     @property
     def watching(self) -> bool:
         """Whether a transaction is open: only then must writes be noted."""
-        return bool(self._began)
+        return bool(self._began or self._beginning)
 
     def __len__(self) -> int:
         return len(self._last)
 
+    def watch(self) -> None:
+        """Have writes noted from now on, since a transaction is about to begin."""
+        self._beginning += 1
+
     def begin(self, seq: int) -> None:
-        """Note that a transaction began after the write `seq`."""
+        """Note that a transaction began after the write `seq`.
+
+        Requires: `watch` was called for it before that write was the newest.
+        """
+        self._beginning -= 1
         self._began[seq] = self._began.get(seq, 0) + 1
 
     def end(self, seq: int) -> None:
@@ -98,6 +107,8 @@ class Recent:
             self._began[seq] = left
             return
         del self._began[seq]
+        if self._beginning:  # where the new one begins is not known yet
+            return
         if not self._began:
             self._last.clear()
             return

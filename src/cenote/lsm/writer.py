@@ -29,7 +29,7 @@ from cenote.lsm.format import SEQ_MAX, Checkpoint, Manifest, UlidMint, mint_uuid
 from cenote.lsm.guard import Guard
 from cenote.lsm.intake import STALL_SECONDS, Intake, Written
 from cenote.lsm.jobs import FLUSH, Job, Jobs
-from cenote.lsm.manifest.state import FlushMark, add_checkpoint
+from cenote.lsm.manifest.state import FlushMark, add_checkpoint, newest_l0_id
 from cenote.lsm.manifest.store import ManifestStore, check_epochs
 from cenote.lsm.memtable import Memtable
 from cenote.lsm.metrics import Metrics
@@ -92,6 +92,9 @@ class Writer(Intake):
         self.compactor_epoch = manifest.value.compactor_epoch
         self.layout = layout_of(settings, filter_policies)
         self.mint = UlidMint(clock, rand)
+        newest = newest_l0_id(manifest.value)
+        if newest is not None:
+            self.mint.raise_to(newest)  # collectors tell what is on its way by the order of ids
         self.jobs = Jobs(clock, self._job_failed)
         self.job_errors: dict[str, BaseException] = {}
         self._adopted = manifest.number
@@ -391,6 +394,25 @@ class Writer(Intake):
     # The end.
 
     @property
+    def manifest_version(self) -> int:
+        """The number of the manifest that is read from."""
+        return self._adopted
+
+    def disown(self) -> None:
+        """End in a forked child: the parent's threads are not here, and its locks may be held."""
+        self.error = ClosedError(
+            "the database was opened before a fork: it is the parent's",
+            reason="failed",
+            hint="open databases after forking",
+        )
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
+        self._barred = self._closing = True
+        self.background = False
+        if self._wal is not None:
+            self._wal.error = self.error
+
+    @property
     def closed_reason(self) -> str | None:
         """Why everything raises ClosedError; None while it does not."""
         return None if self.error is None else self.error.reason
@@ -398,7 +420,7 @@ class Writer(Intake):
     def require_open(self) -> None:
         """Raise ClosedError when the writer is closed, fenced or failed."""
         if self.error is not None:
-            raise self.error
+            raise self.error.with_traceback(None)  # one error, raised many times
 
     def close(self, *, flush: bool = True) -> None:
         """End: make everything durable (with `flush`), stop the jobs.

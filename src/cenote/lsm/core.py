@@ -1,0 +1,152 @@
+"""An open database: what both faces stand on.
+
+Owns: opening and ending, the parts that belong to one database, what a fork does to it.
+Does not own: how calls look (`db`, `async_db`), any of the parts.
+
+Invariants:
+1. There is one `Core` for each writer. A face adds waiting to it, nothing else.
+2. After a fork the child's copy raises ClosedError from every call and writes nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+from weakref import WeakSet
+
+from msgspec import Struct
+
+from cenote.base import Clock, Rand
+from cenote.errors import InvalidError
+from cenote.lsm.batch import Op, WriteBatch, fold_ops
+from cenote.lsm.format import BloomPolicy
+from cenote.lsm.head import HeadSource
+from cenote.lsm.merge import MergeOperator
+from cenote.lsm.metrics import Metrics
+from cenote.lsm.opening import open_writer
+from cenote.lsm.place import open_place
+from cenote.lsm.segments import SegmentExtractor
+from cenote.lsm.settings import DbSettings, db_settings
+from cenote.lsm.status import Status, status_of
+from cenote.lsm.transaction import Transactions
+from cenote.lsm.writer import Writer
+from cenote.objstore import ObjectStore
+
+__all__ = ["Core", "OpenOptions"]
+
+
+class OpenOptions(Struct, frozen=True, kw_only=True):
+    """What a database is opened with; see `Db.open`."""
+
+    path: str | None = None
+    wal: str | ObjectStore | None = None
+    settings: DbSettings | Mapping[str, Any] | None = None
+    merge_operator: MergeOperator | None = None
+    segment_extractor: SegmentExtractor | None = None
+    filter_policies: Sequence[BloomPolicy] | None = None
+    clock: Clock | None = None
+    rand: Rand | None = None
+    background: bool = True
+
+
+class Core:
+    """An open database. Thread-safe."""
+
+    def __init__(self, writer: Writer) -> None:
+        self.writer = writer
+        self.head = HeadSource(writer)
+        self.transactions = Transactions(writer)
+        _watch(writer)
+        _OPEN.add(self)
+
+    @classmethod
+    def open(cls, where: str | ObjectStore, options: OpenOptions) -> Core:
+        """Open the database at `where`. Raises as `Db.open`."""
+        settings = _settings(options.settings)
+        place = open_place(
+            where, options.path, wal=options.wal, clock=options.clock, rand=options.rand
+        )
+        opened = False
+        try:
+            writer = open_writer(
+                place,
+                settings,
+                merge_operator=options.merge_operator,
+                segment_extractor=options.segment_extractor,
+                filter_policies=options.filter_policies,
+                clock=options.clock,
+                rand=options.rand,
+                metrics=Metrics(),
+                background=options.background,
+            )
+            opened = True
+        finally:
+            if not opened:
+                place.close()
+        return cls(writer)
+
+    def close(self, flush: bool) -> None:
+        """End the writer and close what was opened for it. Harmless when repeated."""
+        try:
+            self.writer.close(flush=flush)
+        finally:
+            self.writer.place.close()
+
+    def fold(self, batch: WriteBatch) -> Sequence[Op]:
+        """Return the rows of a batch, which counts as written from now on.
+
+        Raises InvalidError and what the merge operator raises; then it does not.
+        """
+        ops = batch.take()
+        folded = None
+        try:
+            folded = fold_ops(ops, self.writer.merge_operator)
+            return folded
+        finally:
+            if folded is None:
+                batch.give_back()
+
+    def status(self) -> Status:
+        """Return how it is doing. Never raises ClosedError."""
+        return status_of(self.writer, self.transactions.remembered)
+
+
+def _settings(given: DbSettings | Mapping[str, Any] | None) -> DbSettings:
+    if given is None:
+        return DbSettings()
+    if isinstance(given, DbSettings):
+        return given
+    if isinstance(given, Mapping):
+        return db_settings(dict(given))
+    raise InvalidError(
+        f"settings are a DbSettings or a mapping, not {type(given).__name__}",
+        kind="invalid_setting",
+    )
+
+
+def _watch(writer: Writer) -> None:
+    """Have the gauges read what the writer stands at."""
+    gauge = writer.metrics.gauge
+    gauge("last_seq", lambda: writer.last_seq)
+    gauge("durable_seq", lambda: writer.durable_seq)
+    gauge("unflushed_bytes", lambda: writer.pressure().unflushed_bytes)
+    gauge("unflushed_limit_bytes", lambda: writer.settings.unflushed_size_max)
+    gauge("l0_ssts", lambda: writer.l0_count)
+    gauge("sorted_runs", lambda: sum(len(t.runs) for t in writer.view.manifest.trees()))
+    gauge("segments", lambda: len(writer.view.manifest.segments))
+    gauge("manifest_version", lambda: writer.manifest_version)
+    gauge("checkpoints", lambda: len(writer.view.manifest.checkpoints))
+    gauge("cache_bytes", lambda: writer.tables.cache.size)
+    gauge("snapshots", lambda: writer.pins)
+
+
+_OPEN: WeakSet[Core] = WeakSet()
+
+
+def _after_fork() -> None:
+    for core in list(_OPEN):
+        core.writer.disown()
+
+
+os.register_at_fork(after_in_child=_after_fork)
