@@ -106,6 +106,16 @@ class Guard:
         if operator is not None and notes is not None and notes.merge_operator is not None:
             self._check_operator(notes.merge_operator, operator)
 
+    def check_operator(self, operator: str) -> None:
+        """Compare the merge operator's name with what was noted, and nothing else.
+
+        For who merges and never writes to the log. Raises InvalidError(kind="merge_operator").
+        Cost: one request.
+        """
+        self._notes = self._read()
+        if self._notes is not None and self._notes.merge_operator is not None:
+            self._check_operator(self._notes.merge_operator, operator)
+
     @property
     def operator(self) -> str | None:
         """The merge operator's name that was noted; None when none was, or before `check`."""

@@ -69,11 +69,12 @@ class UlidMint:
 
     __slots__ = ("_clock", "_last", "_lock", "_rand")
 
-    def __init__(self, clock: Clock, rand: Rand) -> None:
+    def __init__(self, clock: Clock, rand: Rand, *, above: str | None = None) -> None:
+        """Make ids above `above`, if it is given. Raises DataError when that is no ULID."""
         self._clock = clock
         self._rand = rand
         self._lock = threading.Lock()
-        self._last = -1
+        self._last = -1 if above is None else parse_ulid(above)
 
     def raise_to(self, text: str) -> None:
         """Make none at or below the ULID `text` from now on. Raises DataError.

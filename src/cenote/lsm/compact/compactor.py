@@ -1,0 +1,409 @@
+"""A compactor: in the writer's process, or on its own.
+
+Owns: when to look for work, slices of it as a job, compactions on request, the end.
+Does not own: what is decided (`coordinator`) and done (`worker`).
+
+In the writer's process it shares the writer's manifests, and the writer's changes wake it: while
+nothing is written, it asks the store for nothing. It looks into the compactions file when there is
+something to compact, or when it is woken and has not looked for a while; so what other processes
+submit waits for the writer's next flush. On its own it looks every `poll_ms`.
+
+Invariants:
+1. It is a job of one lane, and each run of it is short: a slice of merging, or one turn.
+2. Who claimed the epoch last is the compactor; an earlier one ends itself, and its database, where
+   there is one, goes on.
+3. A failed compaction changes nothing but its own entry.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from cenote.base import Clock, Rand, SystemClock, SystemRand
+from cenote.errors import ClosedError, Error, NotFoundError, UnavailableError
+from cenote.lsm.compact.coordinator import Coordinator
+from cenote.lsm.compact.entries import active, find, local_worker_id, put
+from cenote.lsm.compact.job import Tools
+from cenote.lsm.compact.policy import Scheduler, SizeTiered, full_spec
+from cenote.lsm.compact.spec import ACTIVE, Spec, check_spec
+from cenote.lsm.compact.worker import Result, Worker
+from cenote.lsm.flush import layout_of
+from cenote.lsm.format import (
+    BloomPolicy,
+    Compaction,
+    Compactions,
+    CompactionStatus,
+    Manifest,
+    UlidMint,
+)
+from cenote.lsm.guard import Guard
+from cenote.lsm.jobs import COMPACT, Job, Jobs
+from cenote.lsm.manifest.store import CompactionsStore, ManifestStore
+from cenote.lsm.merge import MergeOperator
+from cenote.lsm.metrics import Metrics
+from cenote.lsm.settings import DbSettings
+from cenote.objstore import Version
+
+if TYPE_CHECKING:
+    from cenote.lsm.compact.retention import CompactionFilter
+    from cenote.lsm.place import Place
+    from cenote.lsm.writer import Writer
+
+__all__ = ["Compactor", "claim_compactor"]
+
+
+class Compactor:
+    """A compactor. Thread-safe. A job named "compact"."""
+
+    name: Final = "compact"
+
+    def __init__(
+        self,
+        tools: Tools,
+        epoch: int,
+        *,
+        scheduler: Scheduler | None = None,
+        works: bool = True,
+        polls: bool = True,
+    ) -> None:
+        """See `attach` and `open`. `works`: whether it does compactions itself; `polls`: looks."""
+        self._tools = tools
+        settings = tools.settings
+        self._mint = UlidMint(tools.clock, tools.rand)
+        worker_id = local_worker_id(epoch, self._mint.mint())
+        self._worker = Worker(tools, worker_id) if works else None
+        scheduler = scheduler or SizeTiered(
+            settings.sources_min, settings.sources_max, settings.size_ratio
+        )
+        self._coordinator = Coordinator(tools, epoch, scheduler, self._worker)
+        self._polls = polls
+        self._poll = settings.poll_ms / 1000
+        self._looked_at: float | None = None
+        self._results: list[Result] = []
+        self._lock = threading.RLock()
+        self._wake: Callable[[], None] = lambda: None
+        self._jobs: Jobs | None = None
+        self._place: Place | None = None
+        self.error: BaseException | None = None
+        self.closed = False
+
+    @classmethod
+    def attach(
+        cls,
+        writer: Writer,
+        *,
+        scheduler: Scheduler | None = None,
+        compaction_filter: CompactionFilter | None = None,
+    ) -> Compactor:
+        """Return the compactor of a writer, which claimed its epoch, among the writer's jobs."""
+        tools = Tools(
+            place=writer.place,
+            manifests=writer.manifests,
+            compactions=CompactionsStore(writer.place.store, writer.place.root, rand=writer.rand),
+            settings=writer.settings.compactor,
+            layout=writer.layout,
+            clock=writer.clock,
+            rand=writer.rand,
+            operator=writer.merge_operator,
+            filter=compaction_filter,
+            metrics=writer.metrics,
+        )
+        made = cls(tools, writer.compactor_epoch, scheduler=scheduler, polls=False)
+        writer.jobs.add(made, COMPACT)
+        made._wake = lambda: writer.jobs.wake(cls.name)
+        writer.manifests.watch(made.notify)
+        if made._coordinator.has_work():
+            made._wake()
+        return made
+
+    @classmethod
+    def open(
+        cls,
+        place: Place,
+        settings: DbSettings | None = None,
+        *,
+        merge_operator: MergeOperator | None = None,
+        filter_policies: Sequence[BloomPolicy] | None = None,
+        compaction_filter: CompactionFilter | None = None,
+        scheduler: Scheduler | None = None,
+        works: bool = True,
+        clock: Clock | None = None,
+        rand: Rand | None = None,
+        metrics: Metrics | None = None,
+        background: bool = True,
+    ) -> Compactor:
+        """Become the compactor of the database at `place`; every earlier one is fenced.
+
+        `works`: whether it does what it schedules; if not, workers must. The place is closed with
+        it. Without `background` it is stepped by `run`.
+        Raises NotFoundError when there is no database, InvalidError(kind="merge_operator") when
+        another operator is noted, UnavailableError. Cost: five requests.
+        """
+        tools = make_tools(
+            place,
+            settings or DbSettings(),
+            merge_operator=merge_operator,
+            filter_policies=filter_policies,
+            compaction_filter=compaction_filter,
+            clock=clock or SystemClock(),
+            rand=rand or SystemRand(),
+            metrics=metrics or Metrics(),
+        )
+        epoch = claim_compactor(tools.manifests).value.compactor_epoch
+        if place.doubted:
+            tools.manifests.prove()
+        made = cls(tools, epoch, scheduler=scheduler, works=works)
+        made._place = place
+        if background:
+            jobs = made._jobs = Jobs(tools.clock, made._failed, "cenote-compactor")
+            made._wake = lambda: jobs.wake(cls.name)
+            jobs.add(made, COMPACT)
+            jobs.start()
+        return made
+
+    @property
+    def epoch(self) -> int:
+        """The epoch it claimed."""
+        return self._coordinator.epoch
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is being compacted here."""
+        return bool(self._results) or (self._worker is not None and self._worker.busy)
+
+    @property
+    def last_error(self) -> BaseException | None:
+        """Why the last compaction that failed did, or why the compactor ended."""
+        return self.error or self._coordinator.last_error
+
+    def notify(self, version: Version[Manifest] | None = None) -> None:
+        """Have it look whether there is something to do. Never blocks."""
+        if not self.closed and self.error is None:
+            self._wake()
+
+    # As a job.
+
+    def due(self, now: float) -> float | None:
+        """Return when it wants to run."""
+        if self.closed or self.error is not None:
+            return None
+        if self.busy or (self._polls and self._looked_at is None):
+            return now
+        if self._looked_at is not None and (self._polls or self._coordinator.foreign()):
+            return self._looked_at + self._poll
+        return None
+
+    def run(self) -> bool:
+        """Do a slice. Returns whether there is more to do at once. Raises UnavailableError."""
+        with self._lock:
+            if self.closed or self.error is not None:
+                return False
+            try:
+                return self._slice()
+            except ClosedError as error:
+                if error.reason != "fenced":
+                    raise
+                self._failed(self, error)
+                return False
+
+    def _slice(self, *, force: bool = False) -> bool:
+        worker = self._worker
+        if worker is not None:
+            worker.beat()
+            self._results += worker.work()
+            if worker.busy and not self._results and not force:
+                return True
+        if force or self._results or self._wants_turn():
+            self._coordinator.turn(self._results, look=self._polls or force)
+            self._results = []
+            self._looked_at = self._tools.clock.monotonic()
+        return self.busy
+
+    def _wants_turn(self) -> bool:
+        if self._polls or self._coordinator.has_work():
+            return True
+        now = self._tools.clock.monotonic()
+        return self._looked_at is not None and now >= self._looked_at + self._poll
+
+    def _failed(self, job: Job, error: BaseException) -> None:
+        self.error = error
+
+    # On request.
+
+    def submit(self, spec: Spec) -> str:
+        """Ask for a compaction; return its id. It is done when its turn comes.
+
+        Raises InvalidError(kind="invalid_compaction"), ConflictError (kinds "stale_compaction",
+        "compaction_in_progress"): then nothing was asked for.
+        """
+        with self._lock:
+            self._require_open()
+            made = submit(self._tools.manifests, self._tools.compactions, spec, self._mint)
+        self.notify()
+        return made
+
+    def compact(self, spec: Spec | None = None, *, rewrite: bool = False) -> None:
+        """Do a compaction now, in this thread; None: merge each tree into one run.
+
+        `rewrite`: also trees that are one run, so that what has expired goes.
+        Raises as `submit`, what failed it, ClosedError, UnavailableError.
+        """
+        self._coordinator.paused = True
+        try:
+            if spec is not None:
+                self._wait_for(self.submit(spec))
+                return
+            self._drive(lambda: not self._under_way(None))
+            manifest = self._tools.manifests.refresh().value
+            for segment in (b"", *(each.prefix for each in manifest.segments)):
+                with self._lock:
+                    manifest = self._tools.manifests.refresh().value
+                    whole = full_spec(manifest, segment, self._under_way(None), rewrite=rewrite)
+                    made = None if whole is None else self.submit(whole)
+                if made is not None:
+                    self._wait_for(made)
+        finally:
+            self._coordinator.paused = False
+            self.notify()
+
+    def _under_way(self, compaction: str | None) -> list[Compaction]:
+        known = self._tools.compactions.known
+        found = [] if known is None else active(known.value)
+        return [each for each in found if compaction is None or each.id == compaction]
+
+    def _wait_for(self, compaction: str) -> None:
+        self._drive(lambda: not self._under_way(compaction))
+        known = self._tools.compactions.known
+        entry = None if known is None else find(known.value, compaction)
+        if entry is not None and entry.status is CompactionStatus.FAILED:
+            raise self._coordinator.last_error or Error(
+                f"the compaction {compaction} failed", kind="compaction_failed"
+            )
+
+    def _drive(self, reached: Callable[[], bool]) -> None:
+        """Run slices in this thread until `reached`."""
+        turned = False
+        while True:
+            with self._lock:
+                self._require_open()
+                if turned and reached():
+                    return
+                busy = self._slice(force=not turned or not self.busy)
+                turned = True
+                if reached():
+                    return
+            if not busy:
+                self._tools.clock.sleep(self._poll)  # somebody else's work
+
+    def _require_open(self) -> None:
+        if self.error is not None:
+            raise ClosedError(
+                f"the compactor has ended: {self.error}",
+                reason="fenced" if isinstance(self.error, ClosedError) else "failed",
+            ) from self.error
+        if self.closed:
+            raise ClosedError("the compactor is closed")
+
+    # The end.
+
+    def close(self) -> None:
+        """Stop; what is under way is given up, so that others can go on. Harmless when repeated.
+
+        Requires: the jobs it is one of are stopped, where they are not its own.
+        """
+        if self._jobs is not None:
+            self._jobs.stop()
+        with self._lock:
+            if self.closed:
+                return
+            self.closed = True
+            worker = self._worker
+            try:
+                if worker is not None and worker.busy and self.error is None:
+                    worker.release()
+            except (UnavailableError, ClosedError):
+                pass  # the claims run out by themselves
+            finally:
+                if self._place is not None:
+                    self._place.close()
+
+    def __enter__(self) -> Compactor:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+
+def make_tools(
+    place: Place,
+    settings: DbSettings,
+    *,
+    merge_operator: MergeOperator | None,
+    filter_policies: Sequence[BloomPolicy] | None,
+    compaction_filter: CompactionFilter | None,
+    clock: Clock,
+    rand: Rand,
+    metrics: Metrics,
+) -> Tools:
+    """Return what compactions need in a process of their own. Raises as `Compactor.open`."""
+    manifests = ManifestStore(place.store, place.root, rand=rand)
+    manifests.refresh()
+    if merge_operator is not None:
+        Guard(place, rand).check_operator(merge_operator.name)
+    return Tools(
+        place=place,
+        manifests=manifests,
+        compactions=CompactionsStore(place.store, place.root, rand=rand),
+        settings=settings.compactor,
+        layout=layout_of(settings, filter_policies),
+        clock=clock,
+        rand=rand,
+        operator=merge_operator,
+        filter=compaction_filter,
+        metrics=metrics,
+    )
+
+
+def claim_compactor(manifests: ManifestStore) -> Version[Manifest]:
+    """Take the compactor's next epoch; every earlier compactor is fenced.
+
+    Raises NotFoundError when there is no database, UnavailableError(kind="not_initialized").
+    """
+
+    def edit(current: Version[Manifest] | None) -> Manifest:
+        if current is None:
+            raise NotFoundError("there is no database", kind="no_database")
+        if not current.value.initialized:
+            raise UnavailableError(
+                "the database is a clone that is not finished",
+                kind="not_initialized",
+                hint="finish it by repeating the clone",
+            )
+        return replace(current.value, compactor_epoch=current.value.compactor_epoch + 1)
+
+    return manifests.update(edit)
+
+
+def submit(
+    manifests: ManifestStore, compactions: CompactionsStore, spec: Spec, mint: UlidMint
+) -> str:
+    """Ask whoever compacts the database for a compaction; return its id.
+
+    Raises as `Compactor.submit`. Cost: two listings, and one change of the compactions file.
+    """
+    compactions.load()
+    manifest = manifests.refresh().value
+    made = Compaction(mint.mint(), spec)
+
+    def edit(current: Version[Compactions] | None) -> Compactions | None:
+        state = Compactions() if current is None else current.value
+        others = [each for each in active(state) if each.id != made.id]
+        check_spec(manifest, others, spec)
+        entry = find(state, made.id)
+        return None if entry is not None and entry.status in ACTIVE else put(state, [made])
+
+    compactions.update(edit)
+    return made.id
