@@ -16,6 +16,8 @@ import click
 __all__ = ["COMMANDS", "command"]
 
 COMMANDS: dict[str, str] = {
+    "get": "Print the value of a key.",
+    "scan": "Print keys and values in order.",
     "ls": "List the databases below a URI.",
     "info": "Tell what a database consists of.",
     "manifest": "Look at manifests, the versions of a database.",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Awaitable, Callable
@@ -12,6 +11,7 @@ from typing import Any, TypeVar
 
 import click
 import pytest
+from watching import digest
 
 from cenote.cli.db import COMMANDS
 from cenote.objstore import AroundStore, Call, LocalStore, ObjectStore, ReadOnlyStore
@@ -187,15 +187,6 @@ class Watched(AroundStore):
         return await run()
 
 
-def digest(root: Path) -> str:
-    told = hashlib.sha256()
-    for path in sorted(root.rglob("*")):
-        told.update(f"{path} {path.stat().st_mtime_ns}".encode())
-        if path.is_file():
-            told.update(path.read_bytes())
-    return told.hexdigest()
-
-
 INSPECTION = [
     ["ls"],
     ["ls", "-l"],
@@ -206,6 +197,9 @@ INSPECTION = [
     ["wal", "dump"],
     ["sst", "verify"],
     ["gc", "--age-min-ms", "0"],
+    ["checkpoints", "list"],
+    ["get", "key:000003"],
+    ["scan", "--prefix", "key:"],
 ]
 
 
@@ -223,6 +217,7 @@ def test_who_looks_writes_nothing(
 
     monkeypatch.setattr("cenote.lsm.place.open_store", opened)
     monkeypatch.setattr("cenote.cli.db.ls.open_store", opened)
-    run("db", *words, root)
+    command, *rest = words
+    run("db", command, *([root, *rest] if command == "get" else [*rest, root]))
     assert asked == [True]
     assert digest(root) == before
