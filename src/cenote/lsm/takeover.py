@@ -12,8 +12,9 @@ Does not own: replaying, or the manifest's edits.
       after us
 
 The old writer may go on until step 5: files it makes meanwhile take the number we want, then the
-log is listed again. From step 4 on it cannot flush, so the manifest that was claimed is the one to
-replay from. The claim names the compactor's epoch too, where the writer compacts.
+log is listed again, and the epoch looked at. From step 4 on it cannot flush, so the manifest that
+was claimed is the one to replay from. The claim names the compactor's epoch too, where the writer
+compacts.
 
 Invariants:
 1. Nothing is written before the guard was compared and the log is known to be whole.
@@ -92,17 +93,21 @@ def take_over(
         manifests.prove()
     _check_extractor(claimed.value, extractor)
     after = claimed.value.replay_after_wal_id
+    epoch = claimed.value.writer_epoch
+
+    def prove() -> None:
+        check_epochs(manifests.refresh().value, epoch)
+
     try:
-        fence, listed = _fence(wal, after, listed, rand)
+        fence, listed = _fence(wal, after, listed, rand, prove)
     except DataError:
-        # A later writer may have flushed, and its collector deleted, the files we miss.
-        check_epochs(manifests.refresh().value, claimed.value.writer_epoch)
+        prove()  # a later writer may have flushed, and its collector deleted, the files we miss
         raise
     hit("lsm.open.after_fence")
     if place.doubted and place.has_wal_store:
         _prove(wal, fence, rand)
     latest = manifests.refresh()
-    check_epochs(latest.value, claimed.value.writer_epoch)
+    check_epochs(latest.value, epoch)
     files = tuple(number for number, meta in listed if meta.size)
     return Takeover(latest, fence, files)
 
@@ -134,9 +139,17 @@ def _check_present(manifest: Manifest, listed: list[tuple[int, ObjectMeta]], wal
 
 
 def _fence(
-    wal: WalFiles, after: int, listed: list[tuple[int, ObjectMeta]], rand: Rand
+    wal: WalFiles,
+    after: int,
+    listed: list[tuple[int, ObjectMeta]],
+    rand: Rand,
+    prove: Callable[[], None],
 ) -> tuple[int, list[tuple[int, ObjectMeta]]]:
-    """Take the first free number above `after`; return it and the files between."""
+    """Take the first free number above `after`; return it and the files between.
+
+    `prove` raises when somebody else claimed after us. It is asked after each new listing: one that
+    shows a later writer's fence comes after his claim, so we never fence him in his turn.
+    """
     write_id = rand.bytes(16).hex()
     listed = [each for each in listed if each[0] > after]
     for _ in range(_TRIES_MAX):
@@ -152,6 +165,7 @@ def _fence(
         if _is_our_fence(wal, number, write_id):
             return number, listed
         listed += [each for each in wal.listed(number - 1) if each[0] >= number]
+        prove()
     raise UnavailableError(
         f"another writer made {_TRIES_MAX} log files while this one opened", kind="contended"
     )

@@ -1,0 +1,516 @@
+"""The writer when the store fails, loses replies, is full, or belongs to somebody else by now."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import pytest
+import writing
+from writing import ROOT, Concat, Forgetful, contents, faulty, get, op, opened, put
+
+from cenote.base import ManualClock
+from cenote.base.failpoint import armed, registered
+from cenote.errors import ClosedError, DataError, Error, InvalidError, UnavailableError
+from cenote.lsm.format import decode_manifest, decode_wal, wal_name
+from cenote.lsm.wal.writer import PROOF_SECONDS
+from cenote.lsm.writer import Writer
+from cenote.objstore import AroundStore, Call, Fault, FaultyStore, MemoryStore, ObjectStore
+
+BOTH = pytest.mark.parametrize("make", [MemoryStore, Forgetful])
+
+
+class Full(AroundStore):
+    """A store that takes nothing while `full` is set."""
+
+    full = False
+
+    def _around(self, call: Call, run: Callable[[], Any]) -> Any:
+        if self.full and call.is_write and not call.op.startswith("delete"):
+            raise UnavailableError("no space is left", kind="disk_full")
+        return run()
+
+    async def _around_async(self, call: Call, run: Callable[[], Any]) -> Any:
+        return await run()
+
+
+def wal_numbers(store: ObjectStore) -> list[int]:
+    return [int(meta.path[-24:-4]) for meta in store.list(f"{ROOT}/wal")]
+
+
+# Fencing.
+
+
+def test_a_fenced_writer_fails_at_once_and_for_good() -> None:
+    """SlateDB hazard: a put on a fenced writer returned success."""
+    store = MemoryStore()
+    old = opened(store)
+    put(old, b"a", b"1")
+    new = opened(store, seed=2)
+    assert get(new, b"a") == b"1"
+    with pytest.raises(ClosedError) as failed:
+        put(old, b"b", b"2")
+    assert failed.value.reason == old.closed_reason == "fenced"
+    for call in (
+        lambda: old.write([op(b"c")]),
+        lambda: old.write_one(b"c", b"", 0),
+        lambda: old.commit(old.last_seq),
+        old.flush_wal,
+        old.flush_memtable,
+        old.checkpoint,
+        old.refresh,
+    ):
+        with pytest.raises(ClosedError) as failed:
+            call()
+        assert failed.value.reason == "fenced"
+    put(new, b"d", b"4")
+    assert contents(store) == {b"a": b"1", b"d": b"4"}
+
+
+def test_a_fenced_writer_that_owes_something_says_so_when_it_closes() -> None:
+    """SlateDB hazard: the shutdown of a fenced writer said nothing."""
+    store = MemoryStore()
+    old = opened(store)
+    put(old, b"a", b"1", durable=False)
+    opened(store, seed=2)
+    with pytest.raises(ClosedError) as failed:
+        old.close()
+    assert failed.value.reason == "fenced"
+    quiet = opened(store, seed=3)
+    opened(store, seed=4)
+    quiet.close()  # it owes nothing
+
+
+def test_waiting_callbacks_learn_of_the_fence() -> None:
+    store = MemoryStore()
+    old = opened(store)
+    written = old.write([op(b"a")])
+    told: list[Error | None] = []
+    old.when_durable(written.seq, told.append)
+    opened(store, seed=2)
+    with pytest.raises(ClosedError):
+        old.flush_wal()
+    old.when_durable(written.seq, told.append)
+    assert [error.reason for error in told if isinstance(error, ClosedError)] == ["fenced"] * 2
+
+
+@pytest.mark.parametrize(
+    ("part", "times"), [("manifest", 1), ("cenote", 1), ("wal", 1), ("wal", 2)]
+)
+def test_the_old_writer_may_flush_and_log_until_it_is_fenced(part: str, times: int) -> None:
+    """Every moment of a takeover: what the old writer acknowledged, the new one has."""
+    store = MemoryStore()
+    old = opened(store)
+    put(old, b"first", b"1")
+    acked: list[bytes] = []
+    left = times
+
+    def meddle(call: Call) -> Fault | None:
+        nonlocal left
+        if part in call.path and left:
+            left -= 1
+            for n in range(0 if left else 3):
+                with suppress(ClosedError):
+                    put(old, b"%d" % n, b"late")
+                    acked.append(b"%d" % n)
+                    old.flush_memtable()
+        return None
+
+    new = opened(FaultyStore(store, meddle), seed=2)
+    assert get(new, b"first") == b"1"
+    assert all(get(new, key) == b"late" for key in acked)
+    put(new, b"mine", b"")
+    with pytest.raises(ClosedError):
+        put(old, b"too late", b"")
+    assert set(contents(store)) == {b"first", b"mine", *acked}
+
+
+@pytest.mark.parametrize("moment", range(12))
+def test_of_two_that_open_at_once_one_writes(moment: int) -> None:
+    """Neither the loser's claim nor his fence stops the winner, whenever the other one comes."""
+    store = MemoryStore()
+    put(opened(store), b"a", b"1")
+    opened_both: list[Writer] = []
+    passed = 0
+
+    def interrupt(call: Call) -> Fault | None:
+        nonlocal passed
+        passed += 1
+        if passed == moment:
+            opened_both.append(opened(store, seed=2))
+        return None
+
+    try:
+        opened_both.append(opened(FaultyStore(store, interrupt), seed=3))
+    except ClosedError as error:
+        assert error.reason == "fenced"
+    *losers, winner = sorted(opened_both, key=lambda each: each.epoch)
+    put(winner, b"b", b"2")
+    for loser in losers:
+        with pytest.raises(ClosedError):
+            put(loser, b"c", b"3")
+    assert contents(store) == {b"a": b"1", b"b": b"2"}
+
+
+def test_a_writer_that_slept_through_a_takeover_and_the_loss_of_its_fence() -> None:
+    """SlateDB hazard: flushed writes were lost through a fence that had been collected."""
+    store, clock = MemoryStore(), ManualClock()
+    old = opened(store, clock=clock)
+    put(old, b"a", b"1")
+    taken = wal_numbers(store)[-1] + 1
+    new = opened(store, seed=2, clock=clock)
+    for n in range(3):
+        put(new, b"n%d" % n, b"")
+    new.flush_memtable()
+    clock.advance(PROOF_SECONDS * 5)
+    for number in wal_numbers(store)[:-1]:
+        store.delete(f"{ROOT}/{wal_name(number)}")
+    assert taken not in wal_numbers(store)
+    with pytest.raises(ClosedError) as failed:
+        put(old, b"lost", b"")
+    assert failed.value.reason == "fenced"
+    assert old.durable_seq == 1
+
+
+# Lost replies.
+
+
+@BOTH
+def test_a_lost_reply_and_its_repetition_do_not_fence_us(make: type[MemoryStore]) -> None:
+    """SlateDB hazard: a timeout and a retry of a conditional put fenced the writer itself."""
+    store = make()
+    with faulty(store, Fault.AFTER, "/wal/0000000000000000000" + "2") as wrapped:
+        writer = opened(wrapped)
+        written = writer.write([op(b"a", b"1")])
+        with pytest.raises(UnavailableError) as failed:
+            writer.commit(written.seq)
+        assert failed.value.effect_unknown
+        assert writer.durable_seq == 0
+        put(writer, b"b", b"2")  # repeats the file in doubt, and makes the next
+        assert writer.durable_seq == 2
+    assert wal_numbers(store) == [1, 2, 3]
+    assert contents(store) == {b"a": b"1", b"b": b"2"}
+
+
+@BOTH
+def test_a_put_that_never_arrived_is_put_again(make: type[MemoryStore]) -> None:
+    store = make()
+    with faulty(store, Fault.BEFORE, "/wal/0000000000000000000" + "2", times=2) as wrapped:
+        writer = opened(wrapped)
+        for n in range(2):
+            with pytest.raises(UnavailableError) as failed:
+                put(writer, b"%d" % n, b"")
+            assert failed.value.effect_unknown  # it stays, and may become durable
+        told: list[Any] = []
+        writer.when_durable(1, told.append)
+        writer.when_durable(2, told.append)
+        writer.flush_wal()
+        assert told == [None, None]
+    rows = [decode_wal(store.get(f"{ROOT}/{wal_name(n)}").data) for n in (2, 3)]
+    assert [[row[0] for row in each] for each in rows] == [[b"0"], [b"1"]]
+
+
+def test_a_failed_put_is_told_to_who_waits_for_it() -> None:
+    store = MemoryStore()
+    with faulty(store, Fault.AFTER, "/wal/0000000000000000000" + "2") as wrapped:
+        writer = opened(wrapped)
+        told: list[Any] = []
+        seq = writer.write([op(b"a")]).seq
+        writer.when_durable(seq, told.append)
+        with pytest.raises(UnavailableError):
+            writer.flush_wal()
+        assert isinstance(told[0], UnavailableError)
+        writer.when_durable(seq, told.append)
+        writer.close()
+        assert told[1] is None
+
+
+@BOTH
+def test_a_takeover_while_a_put_is_in_doubt(make: type[MemoryStore]) -> None:
+    """Whether the file arrived or not, the new writer decides; the old one is told the truth."""
+    for fault in (Fault.BEFORE, Fault.AFTER):
+        store = make()
+        with faulty(store, fault, "/wal/0000000000000000000" + "2") as wrapped:
+            old = opened(wrapped)
+            with pytest.raises(UnavailableError):
+                put(old, b"a", b"1")
+            new = opened(store, seed=2)
+            assert get(new, b"a") == (b"1" if fault is Fault.AFTER else None)
+            try:
+                old.flush_wal()
+                durable = True
+            except ClosedError as error:
+                assert error.reason == "fenced"
+                durable = False
+            assert not durable or get(new, b"a") == b"1"
+            with pytest.raises(ClosedError):
+                put(old, b"b", b"2")
+
+
+@BOTH
+@pytest.mark.parametrize("part", ["/manifest/", "/wal/", "/gc/", "/cenote/"])
+@pytest.mark.parametrize("fault", [Fault.BEFORE, Fault.AFTER])
+def test_an_open_that_failed_is_repeated(make: type[MemoryStore], part: str, fault: Fault) -> None:
+    for times in (1, 2, 3):
+        store = make()
+        writer = opened(store)
+        put(writer, b"a", b"1")
+        with faulty(store, fault, part, times=times) as wrapped:
+            for seed in range(2, 8):
+                try:
+                    writer = opened(wrapped, seed=seed)
+                    break
+                except UnavailableError:
+                    continue
+            else:
+                pytest.fail("it never opened")
+            assert get(writer, b"a") == b"1"
+            put(writer, b"b", b"2")
+        assert contents(store) == {b"a": b"1", b"b": b"2"}
+
+
+@BOTH
+@pytest.mark.parametrize("part", ["/manifest/", "/compacted/", "/gc/"])
+@pytest.mark.parametrize("fault", [Fault.BEFORE, Fault.AFTER])
+def test_a_flush_that_failed_is_repeated(make: type[MemoryStore], part: str, fault: Fault) -> None:
+    store = make()
+    left = 0
+
+    def plan(call: Call) -> Fault | None:
+        nonlocal left
+        if left and part in call.path:
+            left -= 1
+            return fault
+        return None
+
+    writer = opened(FaultyStore(store, plan), merge_operator=Concat())
+    put(writer, b"a", b"1")
+    writing.merge(writer, b"m", b"x")
+    left = 1
+    with suppress(UnavailableError):  # unless the store's own recognised what it had made
+        writer.flush_memtable()
+    assert left == 0
+    assert get(writer, b"m") == b"x"
+    writer.flush_memtable()
+    put(writer, b"b", b"2")
+    writer.flush_memtable()
+    assert len(writer.view.manifest.tree.l0) == 2
+    assert len(list(store.list(f"{ROOT}/compacted"))) == 2
+    expected = {b"a": b"1", b"b": b"2", b"m": b"x"}
+    assert contents(store, merge_operator=Concat()) == expected
+
+
+# A full store.
+
+
+def test_a_full_store_is_an_error_that_passes() -> None:
+    store = Full(MemoryStore())
+    writer = opened(store)
+    put(writer, b"a", b"1")
+    store.full = True
+    with pytest.raises(UnavailableError) as failed:
+        put(writer, b"b", b"2")
+    assert failed.value.kind == "disk_full"
+    with pytest.raises(UnavailableError):
+        writer.flush_memtable()
+    assert get(writer, b"b") == b"2"
+    assert writer.closed_reason is None
+    store.full = False
+    writer.flush_memtable()
+    assert contents(store) == {b"a": b"1", b"b": b"2"}
+
+
+def test_a_full_store_without_a_log() -> None:
+    store = Full(MemoryStore())
+    writer = opened(store, wal_enabled=False)
+    store.full = True
+    with pytest.raises(UnavailableError):
+        put(writer, b"b", b"2")
+    store.full = False
+    writer.flush_wal()
+    assert contents(store) == {b"b": b"2"}
+
+
+def test_a_close_on_a_full_store_fails_and_loses_only_what_was_not_durable() -> None:
+    store = Full(MemoryStore())
+    writer = opened(store)
+    put(writer, b"a", b"1")
+    put(writer, b"b", b"2", durable=False)
+    store.full = True
+    with pytest.raises(UnavailableError):
+        writer.close()
+    assert writer.closed_reason is not None
+    store.full = False
+    assert contents(store) == {b"a": b"1"}
+
+
+# Crashes.
+
+POINTS = [name for name in registered() if name.startswith("lsm.")]
+
+
+def test_there_are_fail_points() -> None:
+    assert len(POINTS) >= 10
+
+
+@pytest.mark.parametrize("wal_enabled", [True, False])
+@pytest.mark.parametrize("point", POINTS)
+def test_a_restart_after_every_fail_point(point: str, wal_enabled: bool) -> None:
+    """The program stops at a place, for the first time or later, and starts anew."""
+    for passing in (1, 2, 3):
+        store = MemoryStore()
+        acked: dict[bytes, bytes] = {}
+        begun: dict[bytes, bytes] = {}
+        for life in range(4):
+            try:
+                with armed(point, f"error@{passing}"):
+                    writer = opened(store, seed=life + 1, wal_enabled=wal_enabled, l0_max_ssts=99)
+                    for key, value in acked.items():
+                        assert get(writer, key) == value
+                    for n in range(4):
+                        key = b"%d:%d" % (life, n)
+                        begun[key] = b"value"
+                        writer.commit(writer.write([op(key, b"value"), op(key + b"'")]).seq)
+                        acked[key] = b"value"
+                        if n % 2:
+                            writer.flush_memtable()
+            except OSError:
+                continue
+        found = contents(store, seed=99)
+        assert acked.items() <= found.items()
+        assert {key.rstrip(b"'") for key in found} <= set(begun)
+        assert all((key + b"'" in found) == (key in found) for key in begun), "a torn batch"
+
+
+def test_an_interrupted_put_is_finished_by_the_same_writer() -> None:
+    for point in ("lsm.wal.before_put", "lsm.wal.after_put"):
+        store = MemoryStore()
+        writer = opened(store)
+        with armed(point, "error"), pytest.raises(OSError):
+            put(writer, b"a", b"1")
+        put(writer, b"b", b"2")
+        assert contents(store, seed=2) == {b"a": b"1", b"b": b"2"}
+
+
+# Damage.
+
+
+def test_a_gap_in_the_log_is_damage_and_not_its_end() -> None:
+    store = MemoryStore()
+    writer = opened(store)
+    for n in range(4):
+        put(writer, b"%d" % n, b"")
+    store.delete(f"{ROOT}/{wal_name(3)}")
+    before = writing.snapshot(store)
+    with pytest.raises(DataError) as failed:
+        opened(store)
+    assert failed.value.kind == "wal_gap"
+    changed = {path for path in writing.snapshot(store) if path not in before}
+    assert all("/manifest/" in path for path in changed)
+
+
+def test_a_log_file_that_is_damaged_stops_the_open() -> None:
+    store = MemoryStore()
+    put(opened(store), b"a", b"1")
+    path = f"{ROOT}/{wal_name(2)}"
+    data = bytearray(store.get(path).data)
+    data[3] ^= 1
+    store.put(path, data)
+    with pytest.raises(DataError):
+        opened(store)
+
+
+def test_a_log_in_another_store_is_missed() -> None:
+    """SlateDB hazard: opened without the store of its log, a database lacked what was durable."""
+    store, log = MemoryStore(), MemoryStore()
+    writer = opened(store, wal=log)
+    put(writer, b"a", b"1")
+    writer.flush_memtable()
+    put(writer, b"b", b"2")
+    writer.close()
+    assert not list(store.list(f"{ROOT}/wal"))
+    before = writing.snapshot(store), writing.snapshot(log)
+    other = MemoryStore()
+    for wal in (None, other):
+        with pytest.raises(InvalidError) as failed:
+            opened(store, wal=wal)
+        assert failed.value.kind == "wal_store"
+    stranger = MemoryStore()
+    opened(MemoryStore(), wal=stranger).close()
+    with pytest.raises(InvalidError):
+        opened(store, wal=stranger)
+    assert (writing.snapshot(store), writing.snapshot(log)) == before
+    assert contents(store, wal=log) == {b"a": b"1", b"b": b"2"}
+
+
+def test_a_database_whose_log_is_its_own_takes_no_other_store() -> None:
+    store = MemoryStore()
+    put(opened(store), b"a", b"1")
+    before = writing.snapshot(store)
+    with pytest.raises(InvalidError) as failed:
+        opened(store, wal=MemoryStore())
+    assert failed.value.kind == "wal_store"
+    assert writing.snapshot(store) == before
+
+
+def test_a_database_of_slatedb_with_its_log_elsewhere_is_not_opened_without_it() -> None:
+    """Nothing in its manifest tells; that its log is empty does."""
+    store, log = MemoryStore(), MemoryStore()
+    writer = opened(store, wal=log)
+    put(writer, b"a", b"1")
+    writer.flush_memtable()
+    put(writer, b"b", b"2")
+    for guard in (f"{ROOT}/cenote/guard.json", f"{ROOT}/cenote/wal.json"):
+        store.delete(guard)
+        log.delete(guard)
+    before = writing.snapshot(store)
+    with pytest.raises(InvalidError) as failed:
+        opened(store)
+    assert failed.value.kind == "wal_store"
+    assert writing.snapshot(store) == before
+    assert contents(store, wal=log) == {b"a": b"1", b"b": b"2"}
+    with pytest.raises(InvalidError):
+        opened(store)
+
+
+def test_another_merge_operator_is_refused() -> None:
+    class Other(Concat):
+        name = "other"
+
+    store = MemoryStore()
+    writer = opened(store, merge_operator=Other())
+    put(writer, b"a", b"1")  # nothing merged yet: nothing noted
+    writer = opened(store, merge_operator=Concat())
+    writing.merge(writer, b"a", b"2")
+    before = writing.snapshot(store)
+    with pytest.raises(InvalidError) as failed:
+        opened(store, merge_operator=Other())
+    assert failed.value.kind == "merge_operator"
+    assert writing.snapshot(store) == before
+    assert get(opened(store, merge_operator=Concat()), b"a") == b"1,2"
+    assert opened(store).last_seq == 2  # without one, plain rows can be read and written
+
+
+def test_a_guard_nobody_understands_is_refused() -> None:
+    store = MemoryStore()
+    opened(store)
+    for data in (b"{", b'{"version": 2}', b'{"version": 1, "more": 1}', b"[]"):
+        store.put(f"{ROOT}/cenote/guard.json", data)
+        with pytest.raises(DataError):
+            opened(store)
+
+
+def test_an_unfinished_clone_is_not_opened() -> None:
+    from dataclasses import replace
+
+    from cenote.lsm.format import encode_manifest
+
+    store = MemoryStore()
+    opened(store)
+    path = [meta.path for meta in store.list(f"{ROOT}/manifest")][-1]
+    manifest = decode_manifest(store.get(path).data)
+    store.put(path, encode_manifest(replace(manifest, initialized=False)))
+    with pytest.raises(UnavailableError) as failed:
+        opened(store)
+    assert failed.value.kind == "not_initialized"
