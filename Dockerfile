@@ -1,7 +1,7 @@
 # The image holds one virtual environment and nothing to build with.
 FROM python:3.11-slim AS build
 WORKDIR /src
-COPY pyproject.toml constraints.txt README.md LICENSE NOTICE ./
+COPY pyproject.toml hatch_build.py constraints.txt README.md LICENSE NOTICE ./
 COPY src ./src
 RUN python -m venv /opt/cenote
 RUN /opt/cenote/bin/pip install --no-cache-dir -c constraints.txt . && /opt/cenote/bin/pip uninstall -qy pip setuptools

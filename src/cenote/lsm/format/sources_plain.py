@@ -53,6 +53,7 @@ class _Source:
             row = self.rows.popleft()
             if row[0] < self.start:
                 continue
+            self.start = b""  # so that one below it from here on is known to be out of order
             if self.stop is not None and row[0] >= self.stop:
                 self.over = True
                 return None
