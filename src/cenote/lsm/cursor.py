@@ -168,6 +168,7 @@ class RunCursor(Cursor):
         "_end",
         "_held",
         "_keep",
+        "_known",
         "_meta",
         "_next",
         "_now",
@@ -191,6 +192,7 @@ class RunCursor(Cursor):
         self._readahead_max = read.readahead
         self._chunk: tuple[Table | None, int, int, bytes] = (None, 0, 0, b"")
         self._chunk_blocks: dict[int, bytes] = {}
+        self._known: tuple[Table | None, Meta | None] = (None, None)  # for a seek
         self._place()
 
     def _place(self) -> None:
@@ -237,7 +239,9 @@ class RunCursor(Cursor):
                 break
             table = self._slots[self._next].table
             if self._meta is None:
-                meta = table.meta()
+                known, meta = self._known
+                if known is not table:
+                    meta = table.meta()
                 if meta is None:
                     return table.meta_fetch()
                 self._enter(meta)
@@ -270,6 +274,7 @@ class RunCursor(Cursor):
         if stop is not None and (end is None or stop < end):
             end = stop
         self._meta = meta
+        self._known = (self._slots[self._next].table, meta)
         self._blocks = meta.blocks(max(self._start, low), end)
 
     def _gather(self, table: Table) -> Fetch | None:

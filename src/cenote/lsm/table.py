@@ -201,6 +201,8 @@ class Table:
                 if payload is None:
                     payload = yield from self._block_plan(meta, at, keep)
                 row = self._search(meta, at, payload, key, seq_max)
+                if row is None:  # is it another block's bytes that the checksum fits?
+                    self.rows(meta, at, payload)
             elif isinstance(block, DecodedBlock):
                 row = block.find(key, seq_max)
             else:

@@ -207,6 +207,8 @@ def test_blocks_that_changed_places_are_damage() -> None:
     files.store.put(path, swapped)
     with pytest.raises(DataError, match="index"):
         layered.scan_all(view, READ)
+    with pytest.raises(DataError, match="index"):
+        layered.get(view, meta.first_keys[2], READ)
 
 
 class Refuses:
