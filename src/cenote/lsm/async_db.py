@@ -23,6 +23,9 @@ from cenote.errors import ClosedError
 from cenote.lsm.async_commit import Commits
 from cenote.lsm.async_reads import AsyncReads
 from cenote.lsm.batch import Op, WriteBatch
+from cenote.lsm.compact.policy import Scheduler
+from cenote.lsm.compact.retention import CompactionFilter
+from cenote.lsm.compact.spec import Spec
 from cenote.lsm.core import Core, OpenOptions
 from cenote.lsm.entry import MERGE, PUT, TOMBSTONE
 from cenote.lsm.format import BloomPolicy, Checkpoint
@@ -74,6 +77,8 @@ class AsyncDb(AsyncReads):
         merge_operator: MergeOperator | None = None,
         segment_extractor: SegmentExtractor | None = None,
         filter_policies: Sequence[BloomPolicy] | None = None,
+        scheduler: Scheduler | None = None,
+        compaction_filter: CompactionFilter | None = None,
         clock: Clock | None = None,
         rand: Rand | None = None,
         background: bool = True,
@@ -95,6 +100,8 @@ class AsyncDb(AsyncReads):
             merge_operator=merge_operator,
             segment_extractor=segment_extractor,
             filter_policies=filter_policies,
+            scheduler=scheduler,
+            compaction_filter=compaction_filter,
             clock=clock,
             rand=rand,
             background=background,
@@ -285,6 +292,25 @@ class AsyncDb(AsyncReads):
         'nightly'
         """
         return await asyncio.to_thread(self._writer.checkpoint, name, lifetime_ms)
+
+    async def compact(self, spec: Spec | None = None, *, rewrite: bool = False) -> None:
+        """Merge all there is into one sorted run, or do the compaction `spec`, before it returns.
+
+        What is in memory is flushed first. `rewrite`: also what is one run already, so that what
+        has expired goes from the store. Cancellation: it goes on in its thread.
+        Raises UnsupportedError(kind="no_compactor") when the setting compactor.enabled is off,
+        InvalidError(kind="invalid_compaction"), ConflictError, and as `put`.
+
+        >>> import asyncio, cenote
+        >>> async def main():
+        ...     async with await cenote.AsyncDb.open("memory://") as db:
+        ...         await db.put(b"k", b"v")
+        ...         await db.compact()
+        ...         return db.status().l0_ssts, db.status().sorted_runs
+        >>> asyncio.run(main())
+        (0, 1)
+        """
+        await asyncio.to_thread(self._core.compact, spec, rewrite)
 
     def status(self) -> Status:
         """Return how the database is doing; also when it is closed.

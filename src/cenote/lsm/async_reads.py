@@ -92,7 +92,15 @@ class AsyncReads:
         return [None if row is None else row[1] for row in rows]
 
     async def has(self, key: bytes, *, durable_only: bool = False) -> bool:
-        """Tell whether there is a value; `in` cannot wait."""
+        """Tell whether there is a value; `in` cannot wait.
+
+        >>> import asyncio, cenote
+        >>> async def main():
+        ...     async with await cenote.AsyncDb.open("memory://") as db:
+        ...         return await db.has(b"k")
+        >>> asyncio.run(main())
+        False
+        """
         return await self.entry(key, durable_only=durable_only) is not None
 
     def scan(

@@ -11,16 +11,21 @@ Invariants:
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
 from weakref import WeakSet
 
 from msgspec import Struct
 
 from cenote.base import Clock, Rand
-from cenote.errors import InvalidError
+from cenote.errors import InvalidError, UnsupportedError
 from cenote.lsm.batch import Op, WriteBatch, fold_ops
+from cenote.lsm.compact.compactor import Compactor
+from cenote.lsm.compact.policy import Scheduler
+from cenote.lsm.compact.retention import CompactionFilter
+from cenote.lsm.compact.spec import Spec
 from cenote.lsm.format import BloomPolicy
+from cenote.lsm.gc.sweep import Collector, GcJob
 from cenote.lsm.head import HeadSource
 from cenote.lsm.merge import MergeOperator
 from cenote.lsm.metrics import Metrics
@@ -35,6 +40,8 @@ from cenote.objstore import ObjectStore
 
 __all__ = ["Core", "OpenOptions"]
 
+_COLLECT: Final = "collect"
+
 
 class OpenOptions(Struct, frozen=True, kw_only=True):
     """What a database is opened with; see `Db.open`."""
@@ -47,17 +54,38 @@ class OpenOptions(Struct, frozen=True, kw_only=True):
     filter_policies: Sequence[BloomPolicy] | None = None
     clock: Clock | None = None
     rand: Rand | None = None
+    scheduler: Scheduler | None = None
+    compaction_filter: CompactionFilter | None = None
     background: bool = True
 
 
 class Core:
     """An open database. Thread-safe."""
 
-    def __init__(self, writer: Writer) -> None:
+    def __init__(self, writer: Writer, options: OpenOptions) -> None:
         self.writer = writer
         self.head = HeadSource(writer)
         self.transactions = Transactions(writer)
-        _watch(writer)
+        settings = writer.settings
+        self.compactor: Compactor | None = None
+        self.collecting: GcJob | None = None
+        if settings.compactor.enabled:
+            self.compactor = Compactor.attach(
+                writer,
+                scheduler=options.scheduler,
+                compaction_filter=options.compaction_filter,
+            )
+        if settings.gc.enabled:
+            collector = Collector(
+                writer.place,
+                settings.gc,
+                clock=writer.clock,
+                rand=writer.rand,
+                manifests=writer.manifests,
+            )
+            self.collecting = GcJob(collector, settings.gc, writer.clock)
+            writer.jobs.add(self.collecting, _COLLECT)
+        _watch(self)
         _OPEN.add(self)
 
     @classmethod
@@ -84,14 +112,34 @@ class Core:
         finally:
             if not opened:
                 place.close()
-        return cls(writer)
+        return cls(writer, options)
 
     def close(self, flush: bool) -> None:
         """End the writer and close what was opened for it. Harmless when repeated."""
         try:
             self.writer.close(flush=flush)
         finally:
-            self.writer.place.close()
+            try:
+                if self.compactor is not None:
+                    self.compactor.close()
+            finally:
+                self.writer.place.close()
+
+    def compact(self, spec: Spec | None, rewrite: bool) -> None:
+        """Flush what is in memory and compact it in this thread. Raises as `Db.compact`."""
+        writer, compactor = self.writer, self.compactor
+        writer.require_open()
+        if compactor is None:
+            raise UnsupportedError(
+                "this database does not compact: its setting compactor.enabled is off",
+                kind="no_compactor",
+                hint="ask whoever compacts it, by `cenote db compact`",
+            )
+        if spec is None:
+            if writer.l0_full:
+                compactor.compact()
+            writer.flush_memtable()
+        compactor.compact(spec, rewrite=rewrite)
 
     def fold(self, batch: WriteBatch) -> Sequence[Op]:
         """Return the rows of a batch, which counts as written from now on.
@@ -125,20 +173,38 @@ def _settings(given: DbSettings | Mapping[str, Any] | None) -> DbSettings:
     )
 
 
-def _watch(writer: Writer) -> None:
-    """Have the gauges read what the writer stands at."""
-    gauge = writer.metrics.gauge
-    gauge("last_seq", lambda: writer.last_seq)
-    gauge("durable_seq", lambda: writer.durable_seq)
-    gauge("unflushed_bytes", lambda: writer.pressure().unflushed_bytes)
-    gauge("unflushed_limit_bytes", lambda: writer.settings.unflushed_size_max)
-    gauge("l0_ssts", lambda: writer.l0_count)
-    gauge("sorted_runs", lambda: sum(len(t.runs) for t in writer.view.manifest.trees()))
-    gauge("segments", lambda: len(writer.view.manifest.segments))
-    gauge("manifest_version", lambda: writer.manifest_version)
-    gauge("checkpoints", lambda: len(writer.view.manifest.checkpoints))
-    gauge("cache_bytes", lambda: writer.tables.cache.size)
-    gauge("snapshots", lambda: writer.pins)
+def _watch(core: Core) -> None:
+    """Have the figures that others count, and the gauges, read where they are."""
+    writer, collecting = core.writer, core.collecting
+    metrics, log, counts = writer.metrics, writer.log, writer.tables.cache.counts
+    readers: dict[str, Callable[[], float]] = {
+        "block_hits": lambda: counts.hits,
+        "block_misses": lambda: counts.misses,
+        "meta_misses": lambda: counts.meta_misses,
+        "cache_evictions": lambda: counts.evictions,
+        "l0_bytes": lambda: writer.flusher.put_bytes,
+        "last_seq": lambda: writer.last_seq,
+        "durable_seq": lambda: writer.durable_seq,
+        "unflushed_bytes": lambda: writer.pressure().unflushed_bytes,
+        "unflushed_limit_bytes": lambda: writer.settings.unflushed_size_max,
+        "l0_ssts": lambda: writer.l0_count,
+        "sorted_runs": lambda: sum(len(tree.runs) for tree in writer.view.manifest.trees()),
+        "segments": lambda: len(writer.view.manifest.segments),
+        "manifest_version": lambda: writer.manifest_version,
+        "checkpoints": lambda: len(writer.view.manifest.checkpoints),
+        "cache_bytes": lambda: writer.tables.cache.size,
+        "snapshots": lambda: writer.pins,
+    }
+    if log is not None:
+        readers["wal_puts"] = lambda: log.puts
+        readers["wal_bytes"] = lambda: log.put_bytes
+        readers["wal_repeats"] = lambda: log.repeats
+    if collecting is not None:
+        readers["gc_runs"] = lambda: collecting.runs
+        readers["gc_deleted"] = lambda: collecting.deleted
+        readers["gc_deleted_bytes"] = lambda: collecting.deleted_bytes
+    for name, read in readers.items():
+        metrics.read_by(name, read)
 
 
 _OPEN: WeakSet[Core] = WeakSet()

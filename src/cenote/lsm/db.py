@@ -15,6 +15,9 @@ from typing import Any, Self
 
 from cenote.base import Clock, Rand
 from cenote.lsm.batch import Op, WriteBatch
+from cenote.lsm.compact.policy import Scheduler
+from cenote.lsm.compact.retention import CompactionFilter
+from cenote.lsm.compact.spec import Spec
 from cenote.lsm.core import Core, OpenOptions
 from cenote.lsm.entry import MERGE, PUT, TOMBSTONE
 from cenote.lsm.format import BloomPolicy, Checkpoint
@@ -64,6 +67,8 @@ class Db(Reads):
         merge_operator: MergeOperator | None = None,
         segment_extractor: SegmentExtractor | None = None,
         filter_policies: Sequence[BloomPolicy] | None = None,
+        scheduler: Scheduler | None = None,
+        compaction_filter: CompactionFilter | None = None,
         clock: Clock | None = None,
         rand: Rand | None = None,
         background: bool = True,
@@ -72,7 +77,8 @@ class Db(Reads):
 
         `where` is a URI (`memory://`, `file:///DIR/NAME`, `sqlite://DIR/BUCKET`,
         `s3://BUCKET/PATH`, ...) or a store, `path` the database's root in it. `wal` is a store of
-        its own for the log. With `background` threads log, flush and compact; without, nothing
+        its own for the log. `scheduler` decides which files are compacted, `compaction_filter` what
+        compactions keep. With `background` threads log, flush and compact; without, nothing
         happens but what calls ask for.
         Ensures: whoever had it open before cannot write any more.
         Raises InvalidError (a URI, a setting, an operator or an extractor that is not the
@@ -90,6 +96,8 @@ class Db(Reads):
             merge_operator=merge_operator,
             segment_extractor=segment_extractor,
             filter_policies=filter_policies,
+            scheduler=scheduler,
+            compaction_filter=compaction_filter,
             clock=clock,
             rand=rand,
             background=background,
@@ -258,6 +266,23 @@ class Db(Reads):
         'nightly'
         """
         return self._writer.checkpoint(name, lifetime_ms)
+
+    def compact(self, spec: Spec | None = None, *, rewrite: bool = False) -> None:
+        """Merge all there is into one sorted run, or do the compaction `spec`, before it returns.
+
+        What is in memory is flushed first. `rewrite`: also what is one run already, so that what
+        has expired goes from the store.
+        Raises UnsupportedError(kind="no_compactor") when the setting compactor.enabled is off,
+        InvalidError(kind="invalid_compaction"), ConflictError, and as `put`.
+
+        >>> import cenote
+        >>> with cenote.Db.open("memory://") as db:
+        ...     _ = db.put(b"k", b"v")
+        ...     db.compact()
+        ...     db.status().l0_ssts, db.status().sorted_runs
+        (0, 1)
+        """
+        self._core.compact(spec, rewrite)
 
     def status(self) -> Status:
         """Return how the database is doing; also when it is closed.

@@ -98,6 +98,7 @@ class Flusher:
         self._layout = layout
         self._extractor = extractor
         self._mint = mint
+        self.put_bytes = 0
         self._begun: tuple[Memtable, list[_File]] | None = None
 
     def flush(self, memtable: Memtable, keep_from: int, mark: FlushMark) -> Version[Manifest]:
@@ -113,6 +114,7 @@ class Flusher:
             if file.data is not None:
                 hit("lsm.flush.before_put")
                 self._put(self._place.table(file.addition.handle.id), file.data)
+                self.put_bytes += len(file.data)
                 file.data = None
         hit("lsm.flush.after_put")
         additions = [file.addition for file in files]

@@ -52,11 +52,7 @@ class Metrics(Struct):
         int, "keys for which something had to be looked for outside the memory's indexes"
     ] = 0
     scans: Annotated[int, "scans that were begun"] = 0
-    scan_rows: Annotated[int, "rows that scans returned"] = 0
     writes: Annotated[int, "puts, deletes, merges and batches that were written"] = 0
-    rows_written: Annotated[int, "rows that were written"] = 0
-    bytes_written: Annotated[int, "bytes of keys and values that were written"] = 0
-    durable_waits: Annotated[int, "times somebody waited for what he wrote to be durable"] = 0
     wal_puts: Annotated[int, "log files that were put"] = 0
     wal_bytes: Annotated[int, "bytes of the log files that were put"] = 0
     wal_repeats: Annotated[
@@ -66,20 +62,10 @@ class Metrics(Struct):
     l0_bytes: Annotated[int, "bytes of the table files that memtables were written as"] = 0
     stalls: Annotated[int, "writes that had to wait for memory to be flushed"] = 0
     stall_ms: Annotated[int, "milliseconds that writes waited for memory to be flushed"] = 0
-    manifest_writes: Annotated[int, "versions of the manifest that were written"] = 0
-    manifest_conflicts: Annotated[
-        int, "versions of the manifest that somebody else was first to write"
-    ] = 0
-    fetches: Annotated[int, "requests for blocks, indexes and filters"] = 0
-    fetched_bytes: Annotated[int, "bytes of blocks, indexes and filters that were fetched"] = 0
     block_hits: Annotated[int, "blocks that were found in the cache"] = 0
+    cache_evictions: Annotated[int, "blocks, indexes and filters that made room in the cache"] = 0
     block_misses: Annotated[int, "blocks that were not in the cache"] = 0
-    meta_hits: Annotated[int, "indexes and filters that were found in the cache"] = 0
     meta_misses: Annotated[int, "indexes and filters that were not in the cache"] = 0
-    filter_negatives: Annotated[int, "table files that a filter showed not to hold a key"] = 0
-    filter_false_positives: Annotated[
-        int, "table files that a filter let through and that did not hold the key"
-    ] = 0
     compactions: Annotated[int, "compactions that were finished"] = 0
     compactions_failed: Annotated[int, "compactions that failed"] = 0
     compacted_bytes_in: Annotated[int, "bytes of the table files that were compacted"] = 0
@@ -90,29 +76,31 @@ class Metrics(Struct):
     transactions: Annotated[int, "transactions that were begun"] = 0
     transactions_committed: Annotated[int, "transactions that were committed"] = 0
     transaction_conflicts: Annotated[int, "transactions that were refused for a conflict"] = 0
-    merge_failures: Annotated[int, "operations that failed in a merge operator"] = 0
 
-    gauges: dict[str, Callable[[], float]] = field(default_factory=dict)
+    readers: dict[str, Callable[[], float]] = field(default_factory=dict)
 
-    def gauge(self, name: str, read: Callable[[], float]) -> None:
-        """Have the gauge `name` read by `read`. Raises KeyError for one not in the table."""
-        if name not in GAUGES:
+    def read_by(self, name: str, read: Callable[[], float]) -> None:
+        """Have `name` read by `read`: a gauge, or a counter that somebody else counts.
+
+        Raises KeyError for a figure that is not in the tables.
+        """
+        if name not in GAUGES and name not in COUNTERS:
             raise KeyError(name)
-        self.gauges[name] = read
+        self.readers[name] = read
 
     def value(self, name: str) -> float:
         """Return what one figure stands at. Raises AttributeError for an unknown one."""
-        read = self.gauges.get(name)
-        return read() if read is not None else float(getattr(self, name))
+        read = self.readers.get(name)
+        return float(read() if read is not None else getattr(self, name))
 
     def figures(self) -> list[Figure]:
         """Return every figure, in the order of the tables, but for gauges nobody reads."""
         made = [
-            Figure(f"{PREFIX}{name}_total", text, "counter", (), (), [((), [getattr(self, name)])])
+            Figure(f"{PREFIX}{name}_total", text, "counter", (), (), [((), [self.value(name)])])
             for name, text in COUNTERS.items()
         ]
         for name, text in GAUGES.items():
-            if (read := self.gauges.get(name)) is not None:
+            if (read := self.readers.get(name)) is not None:
                 made.append(Figure(PREFIX + name, text, "gauge", (), (), [((), [read()])]))
         return made
 
@@ -129,6 +117,6 @@ def _meaning(hint: object) -> str:
 COUNTERS: Final[dict[str, str]] = {
     name: _meaning(hint)
     for name, hint in get_type_hints(Metrics, include_extras=True).items()
-    if name != "gauges"
+    if name != "readers"
 }
 """Every counter and its meaning."""

@@ -394,6 +394,16 @@ class Writer(Intake):
     # The end.
 
     @property
+    def log(self) -> WalWriter | None:
+        """The log, when rows go into it."""
+        return self._log
+
+    @property
+    def flusher(self) -> Flusher:
+        """What writes its memtables."""
+        return self._flusher
+
+    @property
     def manifest_version(self) -> int:
         """The number of the manifest that is read from."""
         return self._adopted

@@ -266,6 +266,7 @@ class GcJob:
         self._clock = clock
         self._next = clock.monotonic() + self._interval_s
         self.last: Collected | None = None
+        self.runs = self.deleted = self.deleted_bytes = 0  # since the beginning
         self.last_error: DataError | UnsupportedError | NotFoundError | None = None
 
     def due(self, now: float) -> float | None:
@@ -276,6 +277,9 @@ class GcJob:
         """Collect. Raises UnavailableError."""
         try:
             self.last = self._collector.collect()
+            self.runs += 1
+            self.deleted += self.last.count
+            self.deleted_bytes += self.last.size
             self.last_error = None
         except (DataError, UnsupportedError, NotFoundError) as error:
             self.last_error = error

@@ -85,6 +85,7 @@ class WalWriter:
         self._failure: tuple[int, int, Error] | None = None  # how many, up to which seq, the last
         self._failures = 0
         self._proved = clock.monotonic()
+        self.puts = self.put_bytes = self.repeats = 0  # of files, since the beginning
         self.rows: list[Row] = []
         self.next_number = next_number
         self.durable_seq = durable_seq
@@ -166,6 +167,7 @@ class WalWriter:
         """Put the doubtful file, and then what waits. Requires: the turn."""
         while (attempt := self._doubt or self._next()) is not None:
             repeated = self._doubt is not None
+            self.repeats += repeated
             self._doubt = attempt
             try:
                 self._put(attempt)
@@ -197,6 +199,8 @@ class WalWriter:
         except AlreadyExistsError as error:
             self._require_ours(attempt, error)
         hit("lsm.wal.after_put")
+        self.puts += 1
+        self.put_bytes += len(attempt.data)
         if self._clock.monotonic() - self._proved > PROOF_SECONDS:
             self._prove()
             self.proved()
