@@ -18,6 +18,8 @@ __all__ = ["COMMANDS", "command"]
 COMMANDS: dict[str, str] = {
     "get": "Print the value of a key.",
     "scan": "Print keys and values in order.",
+    "put": "Write a value.",
+    "delete": "Delete keys.",
     "ls": "List the databases below a URI.",
     "info": "Tell what a database consists of.",
     "manifest": "Look at manifests, the versions of a database.",
@@ -26,6 +28,7 @@ COMMANDS: dict[str, str] = {
     "checkpoints": "List, make, refresh and delete checkpoints.",
     "clone": "Make a database of another's state, copying no tables.",
     "gc": "Remove files that nothing needs any more.",
+    "bench": "Measure writes and reads.",
 }
 
 
@@ -56,5 +59,5 @@ def command() -> None:
     az://CONTAINER/DB, file:///DIR/DB or a plain path, sqlite://DIR/BUCKET?prefix=DB. SlateDB's
     databases are taken as well.
 
-    ls, info, manifest, wal and sst write nothing.
+    put, delete, checkpoints (but list), clone, gc --yes and bench write; nothing else does.
     """
