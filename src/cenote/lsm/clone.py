@@ -124,7 +124,7 @@ class _Cloning:
         for wanted in self._sources:
             source = self._look(wanted)
             if wanted.range is not None or len(self._sources) > 1:
-                source = replace(source, manifest=self._part(source, wanted.range or KeyRange()))
+                source = self._part(source, wanted.range or KeyRange())
             sources.append(source)
 
         def new_id() -> str:
@@ -162,8 +162,8 @@ class _Cloning:
             manifest = replace(manifest, wal_store_uri=None)
         return Source(wanted.path, held.id, manifest)
 
-    def _part(self, source: Source, span: KeyRange) -> Manifest:
-        """Return the part of a source in `span`; what is in its log becomes tables of the clone.
+    def _part(self, source: Source, span: KeyRange) -> Source:
+        """Return a source's part in `span`; what is in its log becomes tables of the clone.
 
         A log file cannot be read in part, so it is not copied.
         """
@@ -175,19 +175,21 @@ class _Cloning:
         newest = newest_l0_id(manifest)
         if newest is not None:
             self._mint.raise_to(newest)
+        own: set[str] = set()
         for prefix, part in _by_segment(manifest, rows).items():
             handle = self._upload(part)
+            own.add(handle.id)
             tree = tree_of(made, prefix)
             tree = replace(tree, l0=(SstView(handle.id, handle.id), *tree.l0))
             made = with_ssts(replace_tree(made, prefix, tree), [handle])
-        if not rows:
-            return made
-        tick = max(row[4] for row in rows if row[4] is not None) if _has_time(rows) else None
-        return replace(
-            made,
-            last_l0_seq=max(manifest.last_l0_seq, *(row[2] for row in rows)),
-            last_l0_clock_tick=max(manifest.last_l0_clock_tick, tick or 0),
-        )
+        if rows:
+            times = [row[4] for row in rows if row[4] is not None]
+            made = replace(
+                made,
+                last_l0_seq=max(manifest.last_l0_seq, *(row[2] for row in rows)),
+                last_l0_clock_tick=max([manifest.last_l0_clock_tick, *times]),
+            )
+        return replace(source, manifest=made, made=frozenset(own))
 
     def _log_rows(self, source: Source, span: KeyRange) -> list[Row]:
         manifest = source.manifest
@@ -259,10 +261,6 @@ class _Cloning:
         elif after:
             # A log that begins in the middle has the number before taken, as after a collection.
             store.put(to.path(after), b"")
-
-
-def _has_time(rows: Sequence[Row]) -> bool:
-    return any(row[4] is not None for row in rows)
 
 
 def _by_segment(manifest: Manifest, rows: Sequence[Row]) -> dict[bytes, list[Row]]:

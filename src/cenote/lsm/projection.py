@@ -35,11 +35,15 @@ __all__ = ["Source", "cloned", "intersection", "projected", "united"]
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A parent: its root in the store, the checkpoint that holds it, the manifest of that."""
+    """A parent: its root in the store, the checkpoint that holds it, the manifest of that.
+
+    `made` are the ids of tables in the manifest that were made for the clone, below its own root.
+    """
 
     path: str
     checkpoint: str
     manifest: Manifest
+    made: frozenset[str] = frozenset()
 
 
 def intersection(one: KeyRange | None, other: KeyRange | None) -> KeyRange | None:
@@ -116,9 +120,10 @@ def _inherited(manifest: Manifest) -> list[ExternalDb]:
     return found
 
 
-def _own(manifest: Manifest) -> tuple[str, ...]:
-    """Return the ids of the files that lie under the database's own root."""
-    foreign = {sst_id for each in manifest.external_dbs for sst_id in each.sst_ids}
+def _own(source: Source) -> tuple[str, ...]:
+    """Return the ids of the files that lie under the source's own root."""
+    manifest = source.manifest
+    foreign = {sst_id for each in manifest.external_dbs for sst_id in each.sst_ids} | source.made
     return tuple(handle.id for handle in with_ssts(manifest).ssts if handle.id not in foreign)
 
 
@@ -126,7 +131,7 @@ def cloned(source: Source, new_id: Callable[[], str]) -> Manifest:
     """Return the first manifest of a clone of one source. `new_id` makes UUIDs."""
     manifest = with_ssts(source.manifest)
     parents = [*_inherited(manifest)]
-    parents.append(ExternalDb(source.path, source.checkpoint, None, _own(manifest)))
+    parents.append(ExternalDb(source.path, source.checkpoint, None, _own(source)))
     return replace(
         manifest,
         initialized=False,
@@ -235,7 +240,7 @@ def _united_parents(sources: Sequence[Source]) -> list[ExternalDb]:
     """Return the parents of a union, each set of files once."""
     found: dict[tuple[str, frozenset[str]], ExternalDb] = {}
     for source in sources:
-        own = ExternalDb(source.path, source.checkpoint, None, _own(source.manifest))
+        own = ExternalDb(source.path, source.checkpoint, None, _own(source))
         direct = [own] if own.sst_ids else []
         for each in (*direct, *_inherited(source.manifest)):
             found.setdefault((each.path, frozenset(each.sst_ids)), each)

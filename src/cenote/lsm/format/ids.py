@@ -93,7 +93,8 @@ class UlidMint:
         with self._lock:
             number = now_ms << _CHANCE_BITS | chance
             if number <= self._last:
-                number = self._last + 1
+                # Far from the last one: others may be above the same id, and make their own.
+                number = self._last + 1 + (chance & _HALF)
             self._last = number
         return format_ulid(number)
 
