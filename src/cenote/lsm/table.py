@@ -280,14 +280,14 @@ class Table:
     def meta_fetch(self) -> Fetch:
         """Say what must be fetched for the index and the filters. For `take_meta`."""
         self.counts.meta_misses += 1
-        start, end = self._meta_span()
+        start, end = self.meta_span()
         return Fetch(self.path, ((start, end),))
 
     def take_meta(
         self, data: Sequence[bytes], *, keep: bool = True
     ) -> tuple[Meta, dict[int, bytes]]:
         """Return the index and the filters, and what blocks came with them. Raises DataError."""
-        start, _ = self._meta_span()
+        start, _ = self.meta_span()
         raw, info = data[0], self.info
         at = info.index_offset - start
         try:
@@ -312,7 +312,8 @@ class Table:
                 blocks[number] = self.unpack(meta, number, raw, 0, keep=keep)
         return meta, blocks
 
-    def _meta_span(self) -> tuple[int, int]:
+    def meta_span(self) -> tuple[int, int]:
+        """Return the bytes that are fetched for the index and the filters."""
         info = self.info
         end = info.index_offset + info.index_size
         if end <= WHOLE_MAX:
