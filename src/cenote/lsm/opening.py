@@ -31,6 +31,7 @@ from cenote.lsm.settings import DbSettings
 from cenote.lsm.tables import Tables
 from cenote.lsm.takeover import take_over
 from cenote.lsm.wal.files import WalFiles
+from cenote.lsm.wal.writer import moment_of
 from cenote.lsm.writer import Writer
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ def open_writer(
     files = WalFiles(place.wal_store, place.root)
     guard = Guard(place, rand)
     operator = None if merge_operator is None else merge_operator.name
+    before = moment_of(clock)
     taken = take_over(
         manifests,
         files,
@@ -97,7 +99,7 @@ def open_writer(
         background=background,
     )
     try:
-        writer.begin_log(files, taken.fence + 1)
+        writer.begin_log(files, taken.fence + 1, before)
         _replay(writer, files, taken.files)
         writer.replayed(taken.fence)
     except BaseException:

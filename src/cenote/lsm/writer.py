@@ -39,7 +39,7 @@ from cenote.lsm.settings import DbSettings
 from cenote.lsm.tables import Tables
 from cenote.lsm.view import View
 from cenote.lsm.wal.files import WalFiles
-from cenote.lsm.wal.writer import Callback, WalWriter
+from cenote.lsm.wal.writer import Callback, Moment, WalWriter, moment_of
 from cenote.lsm.writer_jobs import FlushJob, LogJob
 from cenote.objstore import Version
 
@@ -116,8 +116,8 @@ class Writer(Intake):
 
     # The beginning; see `cenote.lsm.opening`.
 
-    def begin_log(self, files: WalFiles, next_number: int) -> None:
-        """Write log files from `next_number` on."""
+    def begin_log(self, files: WalFiles, next_number: int, proved: Moment) -> None:
+        """Write log files from `next_number` on. The epoch was ours at the moment `proved`."""
         self._wal = WalWriter(
             files,
             next_number=next_number,
@@ -127,6 +127,7 @@ class Writer(Intake):
             clock=self.clock,
             rand=self.rand,
             prove=self._prove,
+            proved=proved,
         )
         if self.settings.wal_enabled:
             self._log = self._wal
@@ -302,10 +303,11 @@ class Writer(Intake):
             recent_snapshot_min_seq=keep_from,
             sequence_tracker=self.tracker.encoded(memtable.last_seq),
         )
+        before = moment_of(self.clock)
         made = self._flusher.flush(memtable, keep_from, mark)
         self.adopt(made)
         if wal is not None:
-            wal.proved()
+            wal.proved(before)
             wal.forget_up_to(replay_after)
 
     def _make_room(self, waits: bool) -> None:
@@ -485,6 +487,8 @@ class Writer(Intake):
         self.jobs.stop(0)
 
     def _job_failed(self, job: Job, error: BaseException) -> None:
+        if isinstance(error, ClosedError) and error.reason == "clean":
+            return  # it met the close, whose last flush is still to come
         self.job_errors[job.name] = error
         if isinstance(error, ClosedError):
             self._shut(error)

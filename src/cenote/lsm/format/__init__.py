@@ -80,7 +80,7 @@ from cenote.lsm.format.sst import (
 from cenote.lsm.format.stats import SstStats, decode_stats, encode_stats
 from cenote.lsm.format.tracker import EMPTY_TRACKER, decode_tracker, encode_tracker
 from cenote.lsm.format.tree import SortedRun, SstHandle, SstView, Tree
-from cenote.lsm.format.wal import FENCE, WAL_BLOCK_SIZE, decode_wal, encode_wal
+from cenote.lsm.format.wal import FENCE, WAL_BLOCK_SIZE, decode_wal, encode_wal, encode_wal_file
 
 __all__ = [
     "BLOCK_SIZE",
@@ -160,6 +160,7 @@ __all__ = [
     "encode_stats",
     "encode_tracker",
     "encode_wal",
+    "encode_wal_file",
     "find_in_block",
     "format_ulid",
     "key_hash",

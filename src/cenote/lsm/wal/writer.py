@@ -14,8 +14,9 @@ Invariants:
    anything else, until it is known. Its rows are never sent under another number.
 3. Another's object under our number means that we were fenced: everything fails from then on.
 4. A file counts only while nobody claimed a later epoch: when the last proof of that is older than
-   `PROOF_SECONDS`, the epoch is looked at after the put and before anybody is told. A writer that
-   slept through a takeover, and through the collection of the fence meant for it, learns of it so.
+   `PROOF_SECONDS` by either clock (one stands still while a machine sleeps, the other may be set),
+   the epoch is looked at after the put and before anybody is told. A writer that slept through a
+   takeover, and through the collection of the fence meant for it, learns of it so.
 """
 
 from __future__ import annotations
@@ -30,16 +31,23 @@ from cenote.base import Clock, Rand
 from cenote.base.failpoint import hit, register
 from cenote.errors import AlreadyExistsError, ClosedError, Error, NotFoundError, UnavailableError
 from cenote.lsm.entry import Row
-from cenote.lsm.format import Codec, encode_wal
+from cenote.lsm.format import Codec, encode_wal_file
 from cenote.lsm.wal.files import WalFiles
 
-__all__ = ["PROOF_SECONDS", "WalWriter"]
+__all__ = ["PROOF_SECONDS", "Callback", "Moment", "WalWriter", "moment_of"]
 
 PROOF_SECONDS: Final = 60.0
 
 register("lsm.wal.before_put", "lsm.wal.after_put")
 
 Callback = Callable[["Error | None"], None]
+Moment = tuple[float, float]
+"""Seconds by the monotonic clock, and by the wall clock."""
+
+
+def moment_of(clock: Clock) -> Moment:
+    """Return what both clocks say."""
+    return clock.monotonic(), clock.now_ms() / 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +78,13 @@ class WalWriter:
         clock: Clock,
         rand: Rand,
         prove: Callable[[], object],
+        proved: Moment,
     ) -> None:
-        """Begin at `next_number`. `prove` raises ClosedError when a later epoch was claimed."""
+        """Begin at `next_number`.
+
+        `prove` raises ClosedError when a later epoch was claimed; nobody had at the moment
+        `proved`.
+        """
         self._files = files
         self._lock = lock
         self._codec = codec
@@ -84,7 +97,7 @@ class WalWriter:
         self._doubt: _Attempt | None = None
         self._failure: tuple[int, int, Error] | None = None  # how many, up to which seq, the last
         self._failures = 0
-        self._proved = clock.monotonic()
+        self._proved = proved
         self.puts = self.put_bytes = self.repeats = 0  # of files, since the beginning
         self.rows: list[Row] = []
         self.next_number = next_number
@@ -136,9 +149,9 @@ class WalWriter:
         """Whether anything waits for a put."""
         return bool(self.rows) or self._doubt is not None
 
-    def proved(self) -> None:
-        """Note that nobody had claimed a later epoch, as of now."""
-        self._proved = self._clock.monotonic()
+    def proved(self, moment: Moment) -> None:
+        """Note that nobody had claimed a later epoch at some moment."""
+        self._proved = max(self._proved, moment)
 
     def fail(self, error: ClosedError) -> None:
         """Take nothing any more, and tell everybody who waits. The first error stays."""
@@ -185,7 +198,7 @@ class WalWriter:
         if not rows:
             return None
         try:
-            data = encode_wal(rows, self._codec).data
+            data = encode_wal_file(rows, self._codec)
         except BaseException:
             with self._lock:
                 self.rows[:0] = rows
@@ -201,9 +214,10 @@ class WalWriter:
         hit("lsm.wal.after_put")
         self.puts += 1
         self.put_bytes += len(attempt.data)
-        if self._clock.monotonic() - self._proved > PROOF_SECONDS:
+        now = moment_of(self._clock)
+        if max(now[0] - self._proved[0], now[1] - self._proved[1]) > PROOF_SECONDS:
             self._prove()
-            self.proved()
+            self._proved = now
 
     def _require_ours(self, attempt: _Attempt, error: AlreadyExistsError) -> None:
         """Raise ClosedError(reason="fenced") unless the file that is there was put by us."""
