@@ -28,6 +28,7 @@ from cenote.lsm.settings import (
 from cenote.lsm.snapshot import AsyncSnapshot, Snapshot
 from cenote.lsm.status import Status
 from cenote.lsm.wal.files import WalFiles
+from cenote.lsm.wal.reader import AsyncChanges, Change, Changes
 from cenote.lsm.written import AsyncWritten, Written
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "NEVER",
     "PUT",
     "TOMBSTONE",
+    "AsyncChanges",
     "AsyncDb",
     "AsyncDbReader",
     "AsyncScan",
@@ -43,6 +45,8 @@ __all__ = [
     "AsyncWritten",
     "Bound",
     "BoundKind",
+    "Change",
+    "Changes",
     "Checkpoints",
     "CloneSource",
     "Collected",

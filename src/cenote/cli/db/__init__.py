@@ -27,6 +27,7 @@ COMMANDS: dict[str, str] = {
     "sst": "Look at table files, and check them.",
     "checkpoints": "List, make, refresh and delete checkpoints.",
     "clone": "Make a database of another's state, copying no tables.",
+    "changes": "Print what was written, in order, as it was logged.",
     "gc": "Remove files that nothing needs any more.",
     "bench": "Measure writes and reads.",
 }

@@ -200,6 +200,7 @@ INSPECTION = [
     ["checkpoints", "list"],
     ["get", "key:000003"],
     ["scan", "--prefix", "key:"],
+    ["changes"],
 ]
 
 

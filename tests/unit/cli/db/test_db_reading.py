@@ -123,3 +123,26 @@ def test_a_checkpoint_is_read_by_id_and_by_name(run: Run, golden: Golden) -> Non
     run("db", "checkpoints", "delete", root, "now")
     told = run("db", "scan", "--checkpoint", "now", root, code=1).err
     assert "there is no checkpoint now" in told
+
+
+def test_changes_are_the_log_in_order(run: Run, golden: Golden) -> None:
+    root = golden("0.17.0-codec-zstd")
+    rows = [json.loads(line) for line in run("db", "changes", "--json", root).out.splitlines()]
+    dumped = run("db", "wal", "dump", "--json", root).out.splitlines()
+    assert [{k: v for k, v in row.items() if k != "wal"} for row in rows] == [
+        json.loads(line) for line in dumped
+    ]
+    last = rows[-1]["seq"]
+    after = run("db", "changes", "--json", "--after-seq", str(last - 1), root).out.splitlines()
+    assert {json.loads(line)["seq"] for line in after} == {last}
+    assert run("db", "changes", "--after-wal", str(rows[-1]["wal"]), root).out == ""
+    assert len(run("db", "changes", "-n", "3", root).out.splitlines()) == 3
+    told = run("db", "changes", "--after-wal", "99", root, code=1).err
+    assert "there is no log file 99" in told
+
+
+def test_changes_are_followed(run: Run, golden: Golden) -> None:
+    root = golden("0.17.0-codec-none")
+    all_of_it = run("db", "changes", root).out
+    assert run("db", "changes", "--follow", "--timeout-ms", "50", root).out == all_of_it
+    assert "--follow" in run("db", "changes", "--timeout-ms", "1", root, code=2).err
