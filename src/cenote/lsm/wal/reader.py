@@ -74,7 +74,7 @@ class Changes:
         if after_seq is not None:
             self.position = self._find(after_seq, [n for n, meta in listed if meta.size], numbers)
         elif after_wal is None:
-            self.position = numbers[0] - 1 if numbers else 0
+            self.position = _last_part(numbers) - 1
         else:
             self.position = self._checked(after_wal, numbers)
 
@@ -100,9 +100,10 @@ class Changes:
         if low:
             return files[low - 1] - 1
         if not files:
-            return numbers[0] - 1 if numbers else 0
+            return _last_part(numbers) - 1
         # All rows lie above: none is missing when they begin right after, or at the very start.
-        if files[0] > 1 and numbers[0] > 1 and self._first_seq(files[0]) > seq + 1:
+        is_whole = numbers[: files[0]] == list(range(1, files[0] + 1))
+        if not is_whole and self._first_seq(files[0]) > seq + 1:
             raise DataError(
                 f"changes after {seq} are gone: the log begins at {self._first_seq(files[0])}",
                 kind="gap",
@@ -228,6 +229,18 @@ class AsyncChanges:
     def close(self) -> None:
         """Read no more. Harmless when repeated."""
         self._changes.close()
+
+
+def _last_part(numbers: list[int]) -> int:
+    """Return the number from which on none is missing; old fences stay where files are gone."""
+    if not numbers:
+        return 1
+    first = numbers[-1]
+    for number in reversed(numbers):
+        if number < first - 1:
+            break
+        first = number
+    return first
 
 
 def _gap(number: int) -> DataError:
