@@ -216,17 +216,23 @@ class Compactor:
             self._results += worker.work()
             if worker.busy and not self._results and not force:
                 return True
-        if force or self._results or self._wants_turn():
-            self._coordinator.turn(self._results, look=self._polls or force)
+        now = self._tools.clock.monotonic()
+        look = (
+            force or self._polls or self._looked_at is None or now >= self._looked_at + self._poll
+        )
+        if force or self._results or self._coordinator.has_work() or (look and self._may_look()):
+            self._coordinator.turn(self._results, look=look, shared=not self._polls)
             self._results = []
-            self._looked_at = self._tools.clock.monotonic()
+            if look:
+                self._looked_at = now
         return self.busy
 
-    def _wants_turn(self) -> bool:
-        if self._polls or self._coordinator.has_work():
-            return True
-        now = self._tools.clock.monotonic()
-        return self._looked_at is not None and now >= self._looked_at + self._poll
+    def _may_look(self) -> bool:
+        """Tell whether to look for what others ask for, when nothing is to be done here.
+
+        In the writer's process only after something was compacted: before, there is no file.
+        """
+        return self._polls or self._looked_at is not None
 
     def _failed(self, job: Job, error: BaseException) -> None:
         self.error = error

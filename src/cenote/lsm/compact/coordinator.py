@@ -55,6 +55,7 @@ from cenote.lsm.manifest.state import (
     commit_tiered,
     tree_of,
 )
+from cenote.lsm.manifest.store import check_epochs
 from cenote.objstore import Version
 
 __all__ = ["Coordinator", "is_committed"]
@@ -87,18 +88,24 @@ class Coordinator:
         self.last_error: BaseException | None = None
         self.paused = False
 
-    def turn(self, results: Sequence[Result] = (), *, look: bool = True) -> None:
+    def turn(
+        self, results: Sequence[Result] = (), *, look: bool = True, shared: bool = False
+    ) -> None:
         """Decide once. `results` are of the worker here.
 
-        `look`: read the manifest anew, which is needless where the writer's own is shared.
+        `look`: read both files anew, and not only where somebody else's change is met. `shared`:
+        the manifests are the writer's own, which are always new.
         Raises ClosedError(reason="fenced"), UnavailableError: then it may be repeated, with the
         same results.
         """
         tools = self._tools
-        known = tools.compactions.load()
+        known = tools.compactions.known
+        if look or known is None:
+            known = tools.compactions.load()
         state = check_compactor_epoch(Compactions() if known is None else known.value, self.epoch)
-        if look or tools.manifests.known is None:
+        if look and not shared:
             tools.manifests.refresh()
+        check_epochs(self._manifest(), compactor_epoch=self.epoch)
         ends = self._commit_all(state, results)
         self._do_at_once(state, ends)
         made = self._write(ends)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from cenote.base import Clock, Rand
 from cenote.errors import InvalidError
 from cenote.lsm.compact.retention import CompactionFilter, Retention
-from cenote.lsm.compact.run import Work
+from cenote.lsm.compact.run import WINDOW_SIZE, Work
 from cenote.lsm.compact.source import InputTable
 from cenote.lsm.format import Compaction, Manifest, SstLayout, SstView, TieredSpec, UlidMint
 from cenote.lsm.manifest.state import check_tiered, tree_of
@@ -27,7 +27,7 @@ __all__ = ["Tools", "work_for"]
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """What the compactions of one process share."""
+    """What the compactions of one process share. `window`: bytes of a source merged at a time."""
 
     place: Place
     manifests: ManifestStore
@@ -39,6 +39,7 @@ class Tools:
     operator: MergeOperator | None = None
     filter: CompactionFilter | None = None
     metrics: Metrics = field(default_factory=Metrics)
+    window: int = WINDOW_SIZE
 
 
 def work_for(tools: Tools, manifest: Manifest, compaction: Compaction) -> Work:
@@ -76,6 +77,7 @@ def work_for(tools: Tools, manifest: Manifest, compaction: Compaction) -> Work:
         new_id=_mint_above(tools, compaction.id),
         path_of=tools.place.table,
         subcompactions=tools.settings.subcompactions,
+        window=tools.window,
     )
 
 

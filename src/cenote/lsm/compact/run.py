@@ -37,9 +37,9 @@ from cenote.lsm.format import (
 )
 from cenote.objstore import ObjectStore
 
-__all__ = ["CompactionRun", "Work"]
+__all__ = ["WINDOW_SIZE", "CompactionRun", "Work"]
 
-_WINDOW_SIZE: Final = 2**18
+WINDOW_SIZE: Final = 2**18
 _ROW_OVERHEAD: Final = 20
 
 
@@ -60,7 +60,7 @@ class Work:
     path_of: Callable[[str], str]
     subcompactions: int = 1
     chunk: int = CHUNK_SIZE
-    window: int = _WINDOW_SIZE
+    window: int = WINDOW_SIZE
 
 
 class CompactionRun:

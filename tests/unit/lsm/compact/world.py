@@ -64,7 +64,8 @@ def compactor_of(
     names = ("merge_operator", "scheduler", "works", "compaction_filter")
     parts = {"merge_operator": Commas()}
     parts.update({name: given.pop(name) for name in names if name in given})
-    return Compactor.open(
+    window = given.pop("window", None)
+    made = Compactor.open(
         open_place(store, ROOT),
         settings(**given),
         clock=clock or ManualClock(START_MS),
@@ -72,6 +73,16 @@ def compactor_of(
         background=False,
         **parts,  # type: ignore[arg-type]
     )
+    if window is not None:
+        set_window(made, window)
+    return made
+
+
+def set_window(compactor: Compactor, window: int) -> None:
+    """Merge so many bytes at a time, and look up after each of them."""
+    object.__setattr__(compactor._tools, "window", window)
+    if compactor._worker is not None:
+        compactor._worker._merge = lambda attempt: attempt.run.step()  # type: ignore[method-assign]
 
 
 def drive(compactor: Compactor, limit: int = 10_000) -> None:
