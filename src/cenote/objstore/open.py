@@ -124,6 +124,8 @@ def split_uri(uri: str) -> tuple[str, str]:
     if scheme == "memory":
         return uri, ""
     if scheme == "file":
+        if not body.startswith("/"):
+            raise _invalid(uri, "the path must be absolute: file:///DIR/NAME")
         folder, _, name = body.rstrip("/").rpartition("/")
         if not name:
             raise _invalid(uri, "it must name a folder: file:///DIR/NAME")
