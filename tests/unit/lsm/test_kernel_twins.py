@@ -180,6 +180,8 @@ def finished(writer: Any) -> Any:
     writer.close()
     return (
         writer.take(b"tail"),
+        writer.ends(),
+        writer.ends(1),
         writer.first_keys(),
         writer.counts(),
         writer.entries(),
@@ -261,7 +263,7 @@ def chunked(table: list[Row], size: int, framed: bool) -> list[tuple[bytes, list
     writer = slow.BlockWriter(size, framed=framed, hashed=False)
     writer.add(table)
     writer.close()
-    data, ends = writer.take()
+    data, ends = writer.take(), writer.ends()
     found = []
     for at in range(0, len(ends), 2):
         start = ends[at - 1] if at else 0

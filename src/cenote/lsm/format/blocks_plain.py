@@ -117,7 +117,7 @@ class BlockWriter:
             if self._framed:
                 self._pieces.append(crc32(payload).to_bytes(4, "big"))
                 self.ready += 4
-            self._ends.append(self.ready)
+            self._ends.append(self._taken + self.ready)
             self._counts.append(counts)
         closed.clear()
 
@@ -139,13 +139,17 @@ class BlockWriter:
         self._open.close()
         self._collect()
 
-    def take(self, tail: bytes = b"") -> tuple[bytes, list[int]]:
-        """Return the closed blocks since the last time and `tail`, and where each block ends."""
-        data, ends = b"".join((*self._pieces, tail)), self._ends
+    def take(self, tail: bytes = b"") -> bytes:
+        """Return the bytes of the closed blocks since the last time, and `tail` behind them."""
+        data = b"".join((*self._pieces, tail))
         self._taken += self.ready
         self.ready = 0
-        self._pieces, self._ends = [], []
-        return data, ends
+        self._pieces = []
+        return data
+
+    def ends(self, since: int = 0) -> list[int]:
+        """Return where each closed block but the first `since` ends, in the bytes of all blocks."""
+        return self._ends[since:]
 
     def first_keys(self) -> list[bytes]:
         """Return the index key of each closed block."""

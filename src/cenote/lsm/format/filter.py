@@ -88,6 +88,18 @@ class BloomPolicy:
         prefix = "" if self.extractor is None else f":p={self.extractor}"
         return f"_bf{prefix}{'' if self.whole_keys else ':wh=0'}"
 
+    def check(self) -> None:
+        """Raise InvalidError for a policy that no file can hold."""
+        if not 0 < self.bits_per_key <= 1024:
+            raise InvalidError("a bloom filter takes 1 to 1024 bits a key", kind="bits_per_key")
+        if (self.prefix_of is None) != (self.extractor is None):
+            raise InvalidError("an extractor has a name and a function", kind="extractor")
+
+    def measure(self, hashes: int) -> tuple[int, int]:
+        """Return the bytes and the probes of a filter of so many hashes."""
+        product: float = unpack("<f", Struct("<f").pack(_PROBES_PER_BIT * self.bits_per_key))[0]
+        return (hashes * self.bits_per_key + 7) // 8, int(product)
+
 
 @dataclass(frozen=True, slots=True)
 class Bloom:
@@ -112,24 +124,15 @@ class Bloom:
         return cls(_U16.unpack_from(data)[0], data[2:])
 
 
-def _probes(bits_per_key: int) -> int:
-    product: float = unpack("<f", Struct("<f").pack(_PROBES_PER_BIT * bits_per_key))[0]
-    return int(product)
-
-
 class BloomBuilder:
     """Gathers the hashes of a table's rows, which come in order, a batch at a time."""
 
-    __slots__ = ("_bits_per_key", "_hashes", "_last", "_policy")
+    __slots__ = ("_hashes", "_last", "_policy")
 
     def __init__(self, policy: BloomPolicy) -> None:
         """Raises InvalidError for a policy that no file can hold."""
-        if not 0 < policy.bits_per_key <= 1024:
-            raise InvalidError("a bloom filter takes 1 to 1024 bits a key", kind="bits_per_key")
-        if (policy.prefix_of is None) != (policy.extractor is None):
-            raise InvalidError("an extractor has a name and a function", kind="extractor")
+        policy.check()
         self._policy = policy
-        self._bits_per_key = policy.bits_per_key
         self._hashes = array("Q")
         self._last: bytes | None = None
 
@@ -155,8 +158,7 @@ class BloomBuilder:
 
     def finish(self) -> Bloom:
         """Return the filter. Cost: 1 us a row."""
-        size = (len(self._hashes) * self._bits_per_key + 7) // 8
-        probes = _probes(self._bits_per_key)
+        size, probes = self._policy.measure(len(self._hashes))
         return Bloom(probes, bloom_build(self._hashes, size, probes))
 
 

@@ -30,7 +30,6 @@ cdef struct Encoder:
     size_t block_size
     size_t block_start  # in `out`
     size_t taken  # bytes of blocks before `out`
-    size_t told  # blocks whose ends were told
     size_t rows
     size_t key_bytes
     size_t value_bytes

@@ -140,14 +140,11 @@ cdef class BlockWriter:
             raise MemoryError
 
     def take(self, tail=b""):
-        """Return the closed blocks since the last time and `tail`, and where each block ends."""
+        """Return the bytes of the closed blocks since the last time, and `tail` behind them."""
         cdef bytes behind = tail
         cdef Encoder *e = self.e
         cdef Memory rest
-        cdef Cut *cuts = <Cut *>e.cuts.data
         cdef size_t open_size = e.out.size - e.block_start
-        cdef size_t count = e.cuts.size // sizeof(Cut)
-        cdef list ends
         cdef bytes made
         self.enter()
         try:
@@ -155,18 +152,22 @@ cdef class BlockWriter:
             rest.python = True
             if open_size and append(&rest, e.out.data + e.block_start, open_size):
                 raise MemoryError
-            ends = [cuts[number].end - e.taken for number in range(e.told, count)]
-            e.told = count
             e.taken += e.block_start
             e.out.size = e.block_start
             e.block_start = 0
             if append(&e.out, bytes_of(behind), PyBytes_GET_SIZE(behind)):
+                forget(&rest)
                 raise MemoryError
             made = given(&e.out)
             e.out = rest
         finally:
             self.busy = False
-        return made, ends
+        return made
+
+    def ends(self, Py_ssize_t since=0):
+        """Return where each closed block but the first `since` ends, in the bytes of all blocks."""
+        cdef Cut *cuts = <Cut *>self.e.cuts.data
+        return [cuts[number].end for number in range(since, self.e.cuts.size // sizeof(Cut))]
 
     def first_keys(self):
         """Return the index key of each closed block."""
