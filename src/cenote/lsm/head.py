@@ -7,6 +7,7 @@ Invariants:
 1. What is read at a sequence number is pinned first, under the writer's lock, so that no version
    it needs is let go in between.
 2. After the writer ended, every read raises why.
+3. A file that another process compacted away is no error: the read goes on with what is there now.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class HeadSource(ViewSource):
 
     @property
     def store(self) -> ObjectStore:
-        return self.writer.place.store
+        return self.writer.reads
 
     def at(self, durable_only: bool) -> tuple[View, Reading]:
         writer = self.writer
@@ -78,7 +79,7 @@ class PastSource(ViewSource):
 
     @property
     def store(self) -> ObjectStore:
-        return self.writer.place.store
+        return self.writer.reads
 
     def at(self, durable_only: bool) -> tuple[View, Reading]:
         writer = self.writer

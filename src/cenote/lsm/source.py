@@ -26,7 +26,7 @@ from cenote.lsm.view import View
 from cenote.lsm.walk import RowScan, Walk
 from cenote.objstore import ObjectStore
 
-__all__ = ["ScanOptions", "Source", "ViewSource", "range_of"]
+__all__ = ["ScanOptions", "Source", "ViewSource", "half_open", "range_of", "readahead_of"]
 
 
 class ScanOptions(NamedTuple):
@@ -91,26 +91,24 @@ class ViewSource(Source):
 
     def find_plan(self, key: bytes, durable_only: bool) -> Plan[Row | None]:
         self.metrics.gets_fetched += 1
-        view, reading = self.at(durable_only)
-        try:
-            return (yield from view.get_plan(key, reading))
-        except NotFoundError:
-            again, reading = self.at(durable_only)
-            if again is view:
-                raise
-        return (yield from again.get_plan(key, reading))
+        while True:
+            view, reading = self.at(durable_only)
+            try:
+                return (yield from view.get_plan(key, reading))
+            except NotFoundError:  # a file was compacted away, and collected
+                if self.at(durable_only)[0].forest is view.forest:
+                    raise
 
     def find_many(self, keys: Sequence[bytes], durable_only: bool) -> Plan[list[Row | None]]:
         keys = [as_key(key) for key in keys]
         self.metrics.gets += len(keys)
-        view, reading = self.at(durable_only)
-        try:
-            return (yield from view.get_many_plan(keys, reading))
-        except NotFoundError:
-            again, reading = self.at(durable_only)
-            if again is view:
-                raise
-        return (yield from again.get_many_plan(keys, reading))
+        while True:
+            view, reading = self.at(durable_only)
+            try:
+                return (yield from view.get_many_plan(keys, reading))
+            except NotFoundError:
+                if self.at(durable_only)[0].forest is view.forest:
+                    raise
 
     def walk(self, start: bytes, end: bytes | None, options: ScanOptions) -> Walk:
         reading, release = self.pin(options)
@@ -118,7 +116,7 @@ class ViewSource(Source):
 
         def open_scan(low: bytes, high: bytes | None) -> RowScan:
             view, _ = self.at(options.durable_only)
-            return view.scan(_half_open(low, high), reading, reverse=options.reverse)
+            return view.scan(half_open(low, high), reading, reverse=options.reverse)
 
         return Walk(open_scan, start, end, reverse=options.reverse, release=release)
 
@@ -156,6 +154,7 @@ def readahead_of(options: ScanOptions, settings_max: int = READAHEAD_MAX) -> int
 _READAHEAD_LIMIT: Final = 2**30
 
 
-def _half_open(start: bytes, end: bytes | None) -> KeyRange:
+def half_open(start: bytes, end: bytes | None) -> KeyRange:
+    """Return the keys start <= key < end as a range."""
     low = Bound(BoundKind.INCLUDED, start) if start else Bound()
     return KeyRange(low, Bound() if end is None else Bound(BoundKind.EXCLUDED, end))

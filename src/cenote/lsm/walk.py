@@ -15,7 +15,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from operator import itemgetter, length_hint
-from typing import Protocol
+from typing import Final, Protocol
 
 from cenote.errors import ClosedError, InvalidError, NotFoundError
 from cenote.lsm.entry import Row
@@ -36,6 +36,8 @@ class RowScan(Protocol):
         """Go on at `key`. Raises InvalidError when it is not ahead; then nothing has changed."""
         ...
 
+
+_REOPENS_MAX: Final = 5
 
 Opener = Callable[[bytes, "bytes | None"], RowScan]
 """Begins a scan of start <= key < end, of the newest view there is."""
@@ -95,11 +97,14 @@ class Walk:
         scan = self._scan
         if scan is None:
             scan = self._scan = self.opener(self._low, self._high)
-        try:
-            batch = yield from scan.next_batch()
-        except NotFoundError:
-            scan = self._scan = self.opener(self._low, self._high)
-            batch = yield from scan.next_batch()
+        for attempt in range(_REOPENS_MAX + 1):
+            try:
+                batch = yield from scan.next_batch()
+                break
+            except NotFoundError:
+                if attempt == _REOPENS_MAX:
+                    raise
+                scan = self._scan = self.opener(self._low, self._high)
         self._batch = batch
         self.rows = iter(batch)
         self._done = not batch

@@ -34,12 +34,14 @@ from cenote.lsm.manifest.store import ManifestStore, check_epochs
 from cenote.lsm.memtable import Memtable
 from cenote.lsm.metrics import Metrics
 from cenote.lsm.plan import Pending
+from cenote.lsm.refreshing import RefreshingStore
 from cenote.lsm.segments import SegmentExtractor
 from cenote.lsm.settings import DbSettings
 from cenote.lsm.tables import Tables
 from cenote.lsm.view import View
 from cenote.lsm.wal.files import WalFiles
 from cenote.lsm.wal.writer import Callback, Moment, WalWriter, moment_of
+from cenote.lsm.warm import admit_file
 from cenote.lsm.writer_jobs import FlushJob, LogJob
 from cenote.objstore import Version
 
@@ -85,6 +87,7 @@ class Writer(Intake):
             metrics=metrics,
         )
         self.place = place
+        self.reads = RefreshingStore(place.store, self.refresh)  # what reads fetch through
         self.manifests = manifests
         self.rand = rand
         self.background = background
@@ -110,6 +113,10 @@ class Writer(Intake):
             extractor=segment_extractor,
             mint=self.mint,
         )
+        if settings.cache_on_flush:
+            self._flusher.admit = lambda handle, data: admit_file(
+                tables.open(handle, place.table(handle.id)), data
+            )
         if settings.wal_enabled:
             self.jobs.add(LogJob(self, settings.flush_interval_ms / 1000), "log")
         self.jobs.add(FlushJob(self), FLUSH)
