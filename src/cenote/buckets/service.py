@@ -156,6 +156,11 @@ class Store:
             raise UnsupportedError("the directory is in the hands of another process")
         return self._own
 
+    @property
+    def buckets(self) -> Buckets:
+        """The buckets beneath, in whosever hands they are."""
+        return self._directory
+
     def create_bucket(
         self,
         name: str,

@@ -8,6 +8,7 @@ from cenote.dynamo.rows import Found, Rows, Span, Token
 from cenote.dynamo.schema import Index, Table, TableUse
 from cenote.dynamo.tables import delete_expired
 from cenote.dynamo.values import Item, Value, item_size, parse_item, render_item
+from cenote.dynamo.writing import expiry_of, places_of
 
 __all__ = [
     "OPERATIONS",
@@ -28,8 +29,10 @@ __all__ = [
     "Token",
     "Value",
     "delete_expired",
+    "expiry_of",
     "item_size",
     "operation_of",
     "parse_item",
+    "places_of",
     "render_item",
 ]

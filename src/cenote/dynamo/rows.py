@@ -1,5 +1,8 @@
 """What an operation sees and changes: tables and items, within one transaction.
 
+No operation reads what it has written but definitions of tables, so that an implementation may keep
+the changes and make them at the end.
+
 Owns: the protocol between the operations and whatever keeps the items.
 Does not own: transactions. An operation calls these, and all of its changes are made or none.
 """
@@ -88,7 +91,11 @@ class Rows(Protocol):
         ...
 
     def walk(self, table: Table, span: Span) -> Iterator[Found]:
-        """Yield the items of a span in order. Nothing may be changed meanwhile."""
+        """Yield the items of a span in order, as they were before the operation's own changes."""
+        ...
+
+    def forget_expiry(self, table: Table) -> None:
+        """Forget when the items of a table expire; the items stay."""
         ...
 
     def expired(self, table: Table, now_s: int, limit: int) -> list[Key]:

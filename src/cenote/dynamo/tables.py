@@ -153,8 +153,10 @@ def update_time_to_live(rows: Rows, request: Request) -> dict[str, Any]:
         )
     changed = replace(table, ttl_attribute=attribute if enabled else None)
     rows.save_table(changed)
-    for found in list(rows.walk(changed, Span())):
-        store(rows, changed, found.key, found.item)
+    rows.forget_expiry(table)
+    if enabled:
+        for found in rows.walk(changed, Span()):
+            store(rows, changed, found.key, found.item)
     return {"TimeToLiveSpecification": {"Enabled": enabled, "AttributeName": attribute}}
 
 

@@ -35,11 +35,13 @@ __all__ = [
     "Change",
     "delete_item",
     "existing_table",
+    "expiry_of",
     "make_change",
     "parse_check",
     "parse_delete",
     "parse_put",
     "parse_update_item",
+    "places_of",
     "put_item",
     "store",
     "update_item",
@@ -217,17 +219,25 @@ def make_change(rows: Rows, change: Change) -> Made:
 
 def store(rows: Rows, table: Table, key: Key, item: Item) -> None:
     """Write an item with its places in the indexes and its expiry. Raises DynamoError."""
+    rows.put(table, key, item, places_of(table, item), expiry_of(table, item))
+
+
+def places_of(table: Table, item: Item) -> dict[str, Key]:
+    """Return an item's key in each index that has it. Raises DynamoError."""
     places = {}
     for index in table.indexes:
         place = index_key_of(item, index.schema)
         if place is not None:
             places[index.name] = place
-    expires_s = None
-    if table.ttl_attribute is not None:
-        kind, content = item.get(table.ttl_attribute, ("", None))
-        if kind == "N" and 0 <= content < 2**53:
-            expires_s = int(content)
-    rows.put(table, key, item, places, expires_s)
+    return places
+
+
+def expiry_of(table: Table, item: Item) -> int | None:
+    """Return when an item expires, in seconds since the epoch; None is never."""
+    if table.ttl_attribute is None:
+        return None
+    kind, content = item.get(table.ttl_attribute, ("", None))
+    return int(content) if kind == "N" and 0 <= content < 2**53 else None
 
 
 def _check_size(

@@ -51,6 +51,7 @@ from cenote.fleet.messages import (
 )
 from cenote.ports import Extent
 from cenote.sqldb import Directory
+from cenote.tables import ExpireChange, TableChange
 
 __all__ = ["Desk"]
 
@@ -279,7 +280,9 @@ class Peer(asyncio.Protocol):
 
     def _commit(self, message: Commit) -> None:
         change = message.change
-        staged = changes.staged_of(change)
+        staged = None
+        if not isinstance(change, TableChange | ExpireChange):
+            staged = changes.staged_of(change)
         claimed: dict[Region, Extent] = {}
         try:
             bucket = self._desk.directory.open(message.bucket)

@@ -49,6 +49,7 @@ from cenote.fleet.messages import (
     frame_of,
 )
 from cenote.ports import BucketRecord, Change, Extent
+from cenote.tables import ExpireChange, TableAnswer, TableChange
 
 __all__ = ["Line", "Nobody"]
 
@@ -57,8 +58,13 @@ Answered = Callable[[Any, BaseException | None], None]
 Decode = Callable[[bytes], Any]
 
 _log = logging.getLogger("cenote.fleet")
+_KINDS: Final[dict[type[Any], Any]] = {
+    **changes.RESULTS,
+    TableChange: TableAnswer,
+    ExpireChange: int,
+}
 _RESULTS: Final[dict[type[Any], Decode]] = {
-    kind: msgspec.msgpack.Decoder(result).decode for kind, result in changes.RESULTS.items()
+    kind: msgspec.msgpack.Decoder(result).decode for kind, result in _KINDS.items()
 }
 _nothing: Final[Decode] = msgspec.msgpack.Decoder(None).decode
 _region: Final[Decode] = msgspec.msgpack.Decoder(tuple[int, int]).decode

@@ -1,7 +1,7 @@
 """What workers and the writer say to each other.
 
 Owns: the messages, their bytes, their frames.
-Does not own: the changes inside them (`cenote.buckets.changes`).
+Does not own: the changes inside them (`cenote.buckets.changes`, `cenote.tables`).
 
 A frame is 4 bytes of length, little-endian, and one message in MessagePack: an array whose first
 element says which. Requests carry an id, chosen by who asks; replies come in any order.
@@ -24,6 +24,7 @@ from cenote.buckets import changes
 from cenote.errors import DataError
 from cenote.fleet.faults import Fault
 from cenote.ports import BucketRecord, Extent
+from cenote.tables import ExpireChange, TableChange
 
 __all__ = [
     "Ask",
@@ -60,7 +61,7 @@ class Commit(Struct, frozen=True, array_like=True, tag=1):
 
     id: int
     bucket: str
-    change: changes.AnyChange
+    change: changes.AnyChange | TableChange | ExpireChange
 
 
 class Reserve(Struct, frozen=True, array_like=True, tag=2):

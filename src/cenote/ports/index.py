@@ -92,6 +92,23 @@ class IndexView(Protocol):
         """Return the body's runs in order; an inline body is one extent of pack 0."""
         ...
 
+    def cell(self, space: str, key: bytes) -> bytes | None:
+        """Return the value of a cell, or None. Cells are what is kept beside objects."""
+        ...
+
+    def cells(
+        self, space: str, start: bytes, end: bytes | None, limit: int, *, reverse: bool = False
+    ) -> list[tuple[bytes, bytes]]:
+        """Return up to `limit` cells with start <= key < end, by key, or from the last one down.
+
+        `end` None means no upper bound.
+        """
+        ...
+
+    def cells_use(self, space: str) -> tuple[int, int]:
+        """Return how many cells a space has, and the bytes of their keys and values."""
+        ...
+
 
 class IndexTxn(IndexView, Protocol):
     """A view that can also write. Valid only while the change runs."""
@@ -133,6 +150,18 @@ class IndexTxn(IndexView, Protocol):
 
     def put_part(self, upload_id: str, part: PartRecord) -> None:
         """Insert or replace the part; references as for objects."""
+        ...
+
+    def put_cell(self, space: str, key: bytes, value: bytes) -> None:
+        """Insert or replace a cell."""
+        ...
+
+    def delete_cell(self, space: str, key: bytes) -> None:
+        """Remove a cell if present."""
+        ...
+
+    def clear_cells(self, space: str) -> None:
+        """Remove all cells of a space."""
         ...
 
 

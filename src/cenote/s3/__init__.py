@@ -31,7 +31,7 @@ from cenote.s3.ranges import content_range, settle_range
 from cenote.s3.render import render_error, render_output
 from cenote.s3.route import resolve
 from cenote.s3.signer import encode_chunks, presign, sign_request
-from cenote.s3.sigv4 import authenticate
+from cenote.s3.sigv4 import authenticate, authenticate_whole
 from cenote.s3.times import http_date
 from cenote.s3.values import CHECKSUM_ALGORITHMS
 from cenote.s3.wire import Rendered, RequestHead
@@ -60,6 +60,7 @@ __all__ = [
     "SigningKey",
     "UnsignedPayload",
     "authenticate",
+    "authenticate_whole",
     "body_claims",
     "content_range",
     "coverage_table",

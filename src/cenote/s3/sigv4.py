@@ -55,7 +55,7 @@ from cenote.s3.stamps import read_stamp, stamp
 from cenote.s3.times import iso_date, read_http_date
 from cenote.s3.wire import RequestHead
 
-__all__ = ["authenticate"]
+__all__ = ["authenticate", "authenticate_whole"]
 
 _is_target = re.compile(rb"[!-~]+").fullmatch  # no line ends, which separate what is signed
 _SIGNATURE: Final = "X-Amz-Signature"
@@ -149,6 +149,41 @@ def _by_header(
     if payload is None:
         payload = _chunked(headers, claim, credential, key, timestamp, signature)
     return Auth(credential.access_key, payload)
+
+
+def authenticate_whole(
+    head: RequestHead,
+    body_sha256: str,
+    *,
+    keys: Callable[[str], str | None],
+    now_ms: int,
+    region: str | None = None,
+    service: str,
+) -> str | None:
+    """Decide who sent a request of a service that is not S3, whose body is at hand.
+
+    Its hash is part of what is signed, whether the request states it or not. Returns the access
+    key; None when no credentials came. Raises S3Error, as `authenticate` does by header.
+    Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/create-signed-request.html
+    """
+    headers = head.headers
+    authorization = headers.get("authorization")
+    if authorization is None:
+        return None
+    repeated = _SINGLE & head.repeated
+    if repeated:
+        name = min(repeated)
+        raise S3Error("InvalidArgument", f"The header {name} must be sent only once.")
+    credential, signature = read_authorization(authorization, region, service)
+    claim = headers.get("x-amz-content-sha256", body_sha256)
+    if claim != body_sha256:
+        raise S3Error("XAmzContentSHA256Mismatch")
+    timestamp = _header_time(headers, credential, now_ms)
+    key = _key(headers, credential, keys, service)
+    if not credential.covered.issuperset(headers):
+        _check_signed(headers, credential)
+    _verify(head, credential, key, timestamp, canonical_query(head.query), claim, signature)
+    return credential.access_key
 
 
 def _header_time(headers: Mapping[str, str], credential: Credential, now_ms: int) -> str:

@@ -65,7 +65,18 @@ class Written(Struct, frozen=True):
 class Call:
     """An authenticated request for one operation."""
 
-    __slots__ = ("auth", "code", "exchange", "input", "op", "pipeline", "request_id", "route")
+    __slots__ = (
+        "access_key",
+        "auth",
+        "code",
+        "exchange",
+        "input",
+        "name",
+        "op",
+        "pipeline",
+        "request_id",
+        "route",
+    )
 
     def __init__(self, pipeline: Pipeline, exchange: Exchange, request_id: str) -> None:
         self.pipeline = pipeline
@@ -76,6 +87,9 @@ class Call:
         self.auth: Auth | None = None
         self.input: Any = None
         self.code: str | None = None
+        # Of an operation that is not S3's: its name, and who asked.
+        self.name = "Unknown"
+        self.access_key: str | None = None
 
     @property
     def now_ms(self) -> int:

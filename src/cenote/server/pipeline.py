@@ -50,6 +50,7 @@ from cenote.server.hosts import Hosts
 from cenote.server.meters import Meters
 from cenote.server.response import header_lines
 from cenote.server.settings import Settings
+from cenote.server.tables import TableGate
 from cenote.server.workers import Workers
 
 __all__ = ["Pipeline"]
@@ -85,6 +86,7 @@ class Pipeline:
         self.ready = True
         # Of several processes: hands over the metrics of all, as text, or None.
         self.count: Callable[[Callable[[str | None], None]], None] | None = None
+        self.tables = TableGate(store, settings, keys, clock, rand)
         self._keys = keys
         self._hosts = Hosts(settings.domains)
         self._access_log = access_log
@@ -121,7 +123,7 @@ class Pipeline:
         # Else call, taker and exchange keep each other until the collector comes.
         exchange.call = exchange.taker = None
         op = call.op
-        name = op.name if op is not None else "Unknown"
+        name = op.name if op is not None else call.name
         seconds = self.clock.monotonic() - exchange.started
         self.meters.request(name, exchange.status, seconds, exchange.bytes_in, exchange.bytes_out)
         if self._access_log is not None:
@@ -131,6 +133,7 @@ class Pipeline:
         """A second has gone by."""
         if self._access_log is not None:
             self._access_log.flush()
+        self.tables.beat(self.workers)
 
     # -- the steps ----------------------------------------------------------------------------
 
@@ -156,6 +159,8 @@ class Pipeline:
         host_bucket = self._hosts.bucket_of(head.headers.get("host", ""))
         now_ms = self.clock.now_ms()
         if host_bucket is None:
+            if head.method == "POST" and "x-amz-target" in head.headers:
+                return self.tables.begin(call)
             if head.method == "GET":
                 plain = plain_get(head, keys=self._keys, now_ms=now_ms, region=self.settings.region)
                 if plain is not None:
@@ -377,7 +382,7 @@ class Pipeline:
         return AccessEntry(
             time_ms=self.clock.now_ms(),
             peer=exchange.connection.peer,
-            access_key=call.auth.access_key if call.auth is not None else None,
+            access_key=call.auth.access_key if call.auth is not None else call.access_key,
             method=head.method,
             target=shown_target(head.path, head.query),
             operation=operation,

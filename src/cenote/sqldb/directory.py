@@ -7,7 +7,8 @@ Does not own: what is in a bucket (`bucketfile`).
 `.cenote/lock` is locked (`tenure`) as long as the directory is open for writing, and
 `.cenote/reserve` keeps space back for deleting on a full disk. Buckets are built in
 `.cenote/new/` and dropped by way of `.cenote/trash/`; both, and `.cenote/spool/` and
-`.cenote/leases/`, are emptied at the next opening.
+`.cenote/leases/`, are emptied at the next opening. One file more may stand in `.cenote/`, made
+like a bucket and in no listing: `LOCK_TABLES`, which holds cells and no objects.
 
 Invariants:
 1. A bucket exists when its `.sqlite3` file stands in ROOT, whole: it is linked there only after
@@ -58,9 +59,19 @@ from cenote.sqldb.schema import create_tables, header_verdict
 from cenote.sqldb.syncers import Syncers
 from cenote.sqldb.tenure import Tenure, make_root, take_lock
 
-__all__ = ["INLINE_MAX", "Directory", "is_bucket_name", "no_bucket", "scan"]
+__all__ = [
+    "INLINE_MAX",
+    "LOCK_TABLES",
+    "Directory",
+    "is_bucket_name",
+    "is_file_name",
+    "no_bucket",
+    "path_of",
+    "scan",
+]
 
 INLINE_MAX: Final = 32 << 10
+LOCK_TABLES: Final = ".tables"
 AWAKE_MAX: Final = 64
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _SUFFIX: Final = ".sqlite3"
@@ -210,9 +221,9 @@ class Directory:
         return bucket
 
     def _open_file(self, name: str) -> BucketFile:
-        if not is_bucket_name(name):
+        if not is_file_name(name):
             raise no_bucket(name)
-        path = self.root / f"{name}{_SUFFIX}"
+        path = path_of(self.root, name)
         if path.is_symlink() or not path.is_file():
             raise no_bucket(name)
         with path.open("rb") as file:
@@ -251,7 +262,7 @@ class Directory:
         Raises InvalidError (kind "invalid_bucket_name"), AlreadyExistsError (kind "bucket_exists"),
         DataError when foreign files stand in the way, DeniedError, UnavailableError.
         """
-        if not is_bucket_name(record.name):
+        if not is_file_name(record.name):
             raise InvalidError(f"{record.name!r} is not a bucket name", kind="invalid_bucket_name")
         self._require_writable()
         name = record.name
@@ -278,7 +289,7 @@ class Directory:
 
     def _make(self, record: BucketRecord) -> None:
         # Nothing of this name is open here: a look into the file costs SQLite no locks.
-        target = self.root / f"{record.name}{_SUFFIX}"
+        target = path_of(self.root, record.name)
         try:
             if target.is_symlink() or (target.exists() and not _is_bucket(target)):
                 raise AlreadyExistsError(
@@ -326,7 +337,7 @@ class Directory:
                 target.with_name(target.name + tail).unlink(missing_ok=True)
             os.link(new, target)
             failpoint.hit("create.linked")
-            sync_folder(self.root)
+            sync_folder(target.parent)
             failpoint.hit("create.synced")
         finally:
             new.unlink(missing_ok=True)
@@ -488,6 +499,18 @@ def _verdict(entry: os.DirEntry[str]) -> str | None:
 def is_bucket_name(name: str) -> bool:
     """Tell whether a bucket's file may have this name."""
     return _NAME.fullmatch(name) is not None and ".." not in name
+
+
+def is_file_name(name: str) -> bool:
+    """Tell whether there may be a file of this name: a bucket's, or the lock tables'."""
+    return name == LOCK_TABLES or is_bucket_name(name)
+
+
+def path_of(root: Path, name: str) -> Path:
+    """Return where a bucket's file, or the lock tables', is. Requires: `is_file_name`."""
+    if name == LOCK_TABLES:
+        return root / ".cenote" / f"tables{_SUFFIX}"
+    return root / f"{name}{_SUFFIX}"
 
 
 def _is_bucket(path: Path) -> bool:

@@ -33,7 +33,7 @@ from cenote.ports import BucketRecord, Change, Extent
 from cenote.sqldb.bodies import SqliteBodies
 from cenote.sqldb.bucketfile import ReadingIndex
 from cenote.sqldb.commit import Done
-from cenote.sqldb.directory import INLINE_MAX, is_bucket_name, no_bucket, scan
+from cenote.sqldb.directory import INLINE_MAX, is_file_name, no_bucket, path_of, scan
 from cenote.sqldb.faults import translate
 from cenote.sqldb.generations import Generations
 from cenote.sqldb.leasefile import ForeignPins
@@ -151,6 +151,7 @@ class Outpost:
 
     def __init__(
         self,
+        name: str,
         path: Path,
         own: Path,
         owner: Owner,
@@ -163,7 +164,7 @@ class Outpost:
 
         Raises NotFoundError, DataError, UnavailableError.
         """
-        self.name = path.name.removesuffix(".sqlite3")
+        self.name = name
         self._path = path
         self._marker = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
@@ -271,12 +272,15 @@ class Outposts:
         return outpost
 
     def _open_file(self, name: str) -> Outpost:
-        path = self.root / f"{name}.sqlite3"
-        if not is_bucket_name(name) or path.is_symlink() or not path.is_file():
+        if not is_file_name(name):
+            raise no_bucket(name)
+        path = path_of(self.root, name)
+        if path.is_symlink() or not path.is_file():
             raise no_bucket(name)
         try:
             self._spool_base += 1 << 24  # a handle's own numbers
             return Outpost(
+                name,
                 path,
                 self._own,
                 self._owner,
@@ -292,7 +296,7 @@ class Outposts:
     def _is_gone(self, name: str) -> bool:
         if self._generations.at(self._generations.slot(name)) & 1:
             return self._generations.is_going(name)
-        return not (self.root / f"{name}.sqlite3").exists()
+        return not path_of(self.root, name).exists()
 
     def names(self) -> list[str]:
         """Return the names of all buckets, sorted."""

@@ -19,6 +19,8 @@ Layout (version 1):
               reference, deleted when the space is given back. `body` owned it; `pack` 0 is that
               body's value.
 - `counter`   the next body id that may be given out. Ids are never used twice.
+- `cell`      what is kept beside objects (the items of lock tables), by space and key. Made with
+              the first cell: most buckets have none.
 - view `data` the stable face for readers: key, value, size, metadata, last_modified, md5.
 
 Invariants:
@@ -42,6 +44,7 @@ from cenote.errors import DataError, FormatVersionError
 
 __all__ = [
     "APPLICATION_ID",
+    "CELL_TABLE",
     "PAGE_SIZE",
     "VERSION",
     "create_tables",
@@ -169,6 +172,15 @@ SELECT
   strftime('%Y-%m-%dT%H:%M:%fZ', o.modified_ms / 1000.0, 'unixepoch'),
   CASE WHEN o.part_count = 0 AND length(o.etag) = 32 THEN o.etag END
 FROM object o;
+"""
+
+CELL_TABLE: Final = """
+CREATE TABLE IF NOT EXISTS cell(
+  space TEXT NOT NULL,
+  key BLOB NOT NULL,
+  value BLOB NOT NULL,
+  PRIMARY KEY(space, key)
+) STRICT, WITHOUT ROWID
 """
 
 # Step N takes a file from version N to N + 1.

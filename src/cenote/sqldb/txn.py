@@ -34,6 +34,7 @@ from cenote.ports import (
 )
 from cenote.sqldb.rows import object_row, part_row, signed, upload_row
 from cenote.sqldb.runs import Run
+from cenote.sqldb.schema import CELL_TABLE
 from cenote.sqldb.view import View
 
 __all__ = ["EAGER_MAX", "SPOOL", "Txn"]
@@ -48,6 +49,7 @@ _PUT_BODY: Final = "INSERT INTO body VALUES(?,?,?)"
 _PUT_EXTENT: Final = "INSERT INTO extent VALUES(?,?,?,?,?,?)"
 _PUT_UPLOAD: Final = f"INSERT INTO upload VALUES({','.join('?' * 10)})"
 _PUT_PART: Final = f"INSERT OR REPLACE INTO part VALUES({','.join('?' * 9)})"
+_PUT_CELL: Final = "INSERT OR REPLACE INTO cell VALUES(?,?,?)"
 _PUT_FREED: Final = "INSERT INTO freed VALUES(?,?,?,?)"
 
 SpoolReader = Callable[[int], Any]
@@ -269,6 +271,32 @@ class Txn(View):
             self._add(before, -1)
         self._execute(_PUT_PART, (upload_id, *part_row(part)))
         self._add(part.body, 1)
+
+    # Cells.
+
+    def put_cell(self, space: str, key: bytes, value: bytes) -> None:
+        self.wrote = self.grows = True
+        try:
+            self._execute(_PUT_CELL, (space, key, value))
+        except apsw.SQLError as error:
+            if "no such table: cell" not in str(error):
+                raise
+            self._execute(CELL_TABLE)
+            self._execute(_PUT_CELL, (space, key, value))
+
+    def delete_cell(self, space: str, key: bytes) -> None:
+        self._change_cells("DELETE FROM cell WHERE space=? AND key=?", (space, key))
+
+    def clear_cells(self, space: str) -> None:
+        self._change_cells("DELETE FROM cell WHERE space=?", (space,))
+
+    def _change_cells(self, sql: str, bindings: tuple[Any, ...]) -> None:
+        self.wrote = True
+        try:
+            self._execute(sql, bindings)
+        except apsw.SQLError as error:
+            if "no such table: cell" not in str(error):
+                raise
 
     # Owed work, for reclaim.
 

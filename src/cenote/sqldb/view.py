@@ -60,6 +60,13 @@ _UPLOADS: Final = {
     f"{' AND key<?' if bounded else ''} ORDER BY key, upload_id LIMIT ?"
     for bounded in (False, True)
 }
+_CELL: Final = "SELECT value FROM cell WHERE space=? AND key=?"
+_CELLS: Final = {
+    (bounded, reverse): "SELECT key, value FROM cell WHERE space=? AND key>=?"
+    f"{' AND key<?' if bounded else ''} ORDER BY key{' DESC' if reverse else ''} LIMIT ?"
+    for bounded in (False, True)
+    for reverse in (False, True)
+}
 _SQL_INT_MAX: Final = (1 << 63) - 1
 
 Execute = Callable[..., apsw.Cursor]
@@ -140,6 +147,34 @@ class View:
             Extent(run.pack, run.offset if run.pack else run.body, run.size, run.crc)
             for run in self.runs(body)
         ]
+
+    def cell(self, space: str, key: bytes) -> bytes | None:
+        rows = self._cells(_CELL, (space, key))
+        return rows[0][0] if rows else None
+
+    def cells(
+        self, space: str, start: bytes, end: bytes | None, limit: int, *, reverse: bool = False
+    ) -> list[tuple[bytes, bytes]]:
+        bounds = (space, start) if end is None else (space, start, end)
+        return self._cells(_CELLS[end is not None, reverse], (*bounds, limit))
+
+    def cells_use(self, space: str) -> tuple[int, int]:
+        rows = self._cells(
+            "SELECT count(*), coalesce(sum(length(key) + length(value)), 0) FROM cell"
+            " WHERE space=?",
+            (space,),
+        )
+        return (rows[0][0], rows[0][1]) if rows else (0, 0)
+
+    def _cells(self, sql: str, bindings: tuple[Any, ...]) -> list[Any]:
+        try:
+            return self._execute(sql, bindings).fetchall()
+        except apsw.SQLError as error:
+            if "no such table: cell" in str(error):  # made with the first cell
+                return []
+            raise translate(error, f"reading bucket {self._name}") from error
+        except apsw.Error as error:
+            raise translate(error, f"reading bucket {self._name}") from error
 
     def runs(self, body: int) -> tuple[Run, ...]:
         """Return the body's runs in order, each with the body that owns it."""

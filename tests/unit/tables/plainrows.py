@@ -78,7 +78,7 @@ class PlainRows:
             if place is not None and self._within(place, span):
                 found.append(Found(place, key, item))
         found.sort(key=lambda each: (each.place, each.key), reverse=span.reverse)
-        for each in found:
+        for each in list(found):
             if span.after is not None:
                 here, there = (each.place, each.key), span.after
                 if (here >= there) if span.reverse else (here <= there):
@@ -92,6 +92,11 @@ class PlainRows:
         if low is not None and (sort < low or (span.low_open and sort == low)):
             return False
         return high is None or sort < high or (not span.high_open and sort == high)
+
+    def forget_expiry(self, table: Table) -> None:
+        items = self.items[table.name]
+        for key, (item, places, _) in items.items():
+            items[key] = item, places, None
 
     def expired(self, table: Table, now_s: int, limit: int) -> list[Key]:
         return [
