@@ -58,7 +58,7 @@ class Wheel:
 
     def __init__(self, root: Path) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, str(HERE / "wheel_live.py"), str(root)],
+            [sys.executable, str(HERE / "wheel_session.py"), str(root)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
