@@ -33,13 +33,15 @@ from cenote.lsm.head import PastSource
 from cenote.lsm.merge import MergeOperator
 from cenote.lsm.metrics import Metrics
 from cenote.lsm.options import Isolation, Ttl, as_key, as_value
-from cenote.lsm.plan import PENDING, Pending
+from cenote.lsm.plan import PENDING, Pending, run_async
 from cenote.lsm.segments import SegmentExtractor
 from cenote.lsm.settings import DbSettings
 from cenote.lsm.snapshot import AsyncSnapshot
-from cenote.lsm.source import Source
+from cenote.lsm.source import Source, half_open, range_of
 from cenote.lsm.status import Status
 from cenote.lsm.transaction import OpenTransaction, TransactionWrites
+from cenote.lsm.wal.reader import AsyncChanges
+from cenote.lsm.warm import evict, warm_plan
 from cenote.lsm.written import AsyncWritten
 from cenote.objstore import ObjectStore
 
@@ -311,6 +313,74 @@ class AsyncDb(AsyncReads):
         (0, 1)
         """
         await asyncio.to_thread(self._core.compact, spec, rewrite)
+
+    async def warm(
+        self,
+        start: bytes | None = None,
+        end: bytes | None = None,
+        *,
+        prefix: bytes | None = None,
+        blocks: bool = True,
+    ) -> int:
+        """Fetch a range into the cache before somebody reads it; return how many bytes it took.
+
+        Indexes and filters first, then (with `blocks`) the blocks, the newest first, until the
+        cache is full. Raises TypeError, InvalidError, ClosedError, DataError, UnavailableError.
+
+        >>> import asyncio, cenote
+        >>> async def main():
+        ...     async with await cenote.AsyncDb.open("memory://") as db:
+        ...         await db.put(b"k", b"v")
+        ...         await db.flush_memtable()
+        ...         return await db.warm() > 0
+        >>> asyncio.run(main())
+        True
+        """
+        self._writer.require_open()
+        span = half_open(*range_of(start, end, prefix))
+        plan = warm_plan(self._writer.view, span, blocks=blocks)
+        return await run_async(self._source.store, plan)
+
+    def evict(
+        self,
+        start: bytes | None = None,
+        end: bytes | None = None,
+        *,
+        prefix: bytes | None = None,
+    ) -> None:
+        """Take what is kept of the table files of a range out of the cache.
+
+        >>> import asyncio, cenote
+        >>> async def main():
+        ...     async with await cenote.AsyncDb.open("memory://") as db:
+        ...         db.evict(prefix=b"k")
+        >>> asyncio.run(main())
+        """
+        self._writer.require_open()
+        evict(self._writer.view, half_open(*range_of(start, end, prefix)))
+
+    async def changes(
+        self, *, after_seq: int | None = None, after_wal: int | None = None
+    ) -> AsyncChanges:
+        """Return what was written, from the log: after a sequence number, or after a log file.
+
+        Without either, from the oldest log file there is. What is durable is in it; iterating ends
+        with what is there, `follow` waits for more. Raises InvalidError, ClosedError,
+        DataError(kind="gap") when what comes next was collected already, UnavailableError.
+
+        >>> import asyncio, cenote
+        >>> async def main():
+        ...     async with await cenote.AsyncDb.open("memory://") as db:
+        ...         await db.put(b"a", b"1")
+        ...         await db.put(b"b", b"2")
+        ...         changes = await db.changes(after_seq=1)
+        ...         return [(change.seq, change.key) async for change in changes]
+        >>> asyncio.run(main())
+        [(2, b'b')]
+        """
+        self._writer.require_open()
+        changes = await asyncio.to_thread(self._core.changes, after_seq, after_wal)
+        return AsyncChanges(changes, self._writer.clock)
 
     def status(self) -> Status:
         """Return how the database is doing; also when it is closed.

@@ -35,6 +35,8 @@ from cenote.lsm.segments import SegmentExtractor
 from cenote.lsm.settings import DbSettings, db_settings
 from cenote.lsm.status import Status, status_of
 from cenote.lsm.transaction import Transactions
+from cenote.lsm.wal.files import WalFiles
+from cenote.lsm.wal.reader import Changes
 from cenote.lsm.writer import Writer
 from cenote.objstore import ObjectStore
 
@@ -154,6 +156,12 @@ class Core:
         finally:
             if folded is None:
                 batch.give_back()
+
+    def changes(self, after_seq: int | None, after_wal: int | None) -> Changes:
+        """Return the change feed. Raises as `Changes`."""
+        writer = self.writer
+        files = WalFiles(writer.place.wal_store, writer.place.root)
+        return Changes(files, after_seq=after_seq, after_wal=after_wal, clock=writer.clock)
 
     def status(self) -> Status:
         """Return how it is doing. Never raises ClosedError."""

@@ -25,14 +25,16 @@ from cenote.lsm.head import PastSource
 from cenote.lsm.merge import MergeOperator
 from cenote.lsm.metrics import Metrics
 from cenote.lsm.options import Isolation, Ttl, as_key, as_value
-from cenote.lsm.plan import PENDING, Pending
+from cenote.lsm.plan import PENDING, Pending, run
 from cenote.lsm.reads import Reads
 from cenote.lsm.segments import SegmentExtractor
 from cenote.lsm.settings import DbSettings
 from cenote.lsm.snapshot import Snapshot
-from cenote.lsm.source import Source
+from cenote.lsm.source import Source, half_open, range_of
 from cenote.lsm.status import Status
 from cenote.lsm.transaction import OpenTransaction, TransactionWrites
+from cenote.lsm.wal.reader import Changes
+from cenote.lsm.warm import evict, warm_plan
 from cenote.lsm.written import Written
 from cenote.objstore import ObjectStore
 
@@ -283,6 +285,65 @@ class Db(Reads):
         (0, 1)
         """
         self._core.compact(spec, rewrite)
+
+    def warm(
+        self,
+        start: bytes | None = None,
+        end: bytes | None = None,
+        *,
+        prefix: bytes | None = None,
+        blocks: bool = True,
+    ) -> int:
+        """Fetch a range into the cache before somebody reads it; return how many bytes it took.
+
+        Indexes and filters first, then (with `blocks`) the blocks, the newest first, until the
+        cache is full. Raises TypeError, InvalidError, ClosedError, DataError, UnavailableError.
+
+        >>> import cenote
+        >>> with cenote.Db.open("memory://") as db:
+        ...     _ = db.put(b"k", b"v")
+        ...     db.flush_memtable()
+        ...     db.warm() > 0
+        True
+        """
+        self._writer.require_open()
+        span = half_open(*range_of(start, end, prefix))
+        plan = warm_plan(self._writer.view, span, blocks=blocks)
+        return run(self._source.store, plan)
+
+    def evict(
+        self,
+        start: bytes | None = None,
+        end: bytes | None = None,
+        *,
+        prefix: bytes | None = None,
+    ) -> None:
+        """Take what is kept of the table files of a range out of the cache.
+
+        >>> import cenote
+        >>> with cenote.Db.open("memory://") as db:
+        ...     _ = db.put(b"k", b"v")
+        ...     db.evict(prefix=b"k")
+        """
+        self._writer.require_open()
+        evict(self._writer.view, half_open(*range_of(start, end, prefix)))
+
+    def changes(self, *, after_seq: int | None = None, after_wal: int | None = None) -> Changes:
+        """Return what was written, from the log: after a sequence number, or after a log file.
+
+        Without either, from the oldest log file there is. What is durable is in it; iterating ends
+        with what is there, `follow` waits for more. Raises InvalidError, ClosedError,
+        DataError(kind="gap") when what comes next was collected already, UnavailableError.
+
+        >>> import cenote
+        >>> with cenote.Db.open("memory://") as db:
+        ...     _ = db.put(b"a", b"1")
+        ...     _ = db.put(b"b", b"2")
+        ...     [(change.seq, change.key) for change in db.changes(after_seq=1)]
+        [(2, b'b')]
+        """
+        self._writer.require_open()
+        return self._core.changes(after_seq, after_wal)
 
     def status(self) -> Status:
         """Return how the database is doing; also when it is closed.

@@ -15,7 +15,7 @@ Invariants:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -24,10 +24,11 @@ from cenote.lsm.entry import MERGE, Row
 from cenote.lsm.format import (
     BloomPolicy,
     Manifest,
+    SstBuilder,
     SstHandle,
     SstLayout,
     UlidMint,
-    encode_sst,
+    fits_kernels,
 )
 from cenote.lsm.manifest.state import FlushMark, L0Addition, add_l0
 from cenote.lsm.manifest.store import ManifestStore
@@ -99,6 +100,7 @@ class Flusher:
         self._extractor = extractor
         self._mint = mint
         self.put_bytes = 0
+        self.admit: Callable[[SstHandle, bytes], None] | None = None  # told of each file put
         self._begun: tuple[Memtable, list[_File]] | None = None
 
     def flush(self, memtable: Memtable, keep_from: int, mark: FlushMark) -> Version[Manifest]:
@@ -115,6 +117,8 @@ class Flusher:
                 hit("lsm.flush.before_put")
                 self._put(self._place.table(file.addition.handle.id), file.data)
                 self.put_bytes += len(file.data)
+                if self.admit is not None:
+                    self.admit(file.addition.handle, file.data)
                 file.data = None
         hit("lsm.flush.after_put")
         additions = [file.addition for file in files]
@@ -130,12 +134,23 @@ class Flusher:
         return made
 
     def _encode(self, memtable: Memtable, keep_from: int) -> list[_File]:
+        whole = self._extractor is None and len(memtable) == memtable.count
+        if whole and len(memtable) and fits_kernels(self._layout):
+            builder = SstBuilder(self._layout)
+            builder.add_chains(memtable.chains)  # the kernels sort as well
+            return [self._file(builder, b"")]
         files = []
         for segment, rows in split_rows(self._extractor, needed_rows(memtable, keep_from)):
-            encoded = encode_sst(rows, self._layout)
-            handle = SstHandle(self._mint.mint(), encoded.info, encoded.version)
-            files.append(_File(L0Addition(handle, segment), encoded.data))
+            builder = SstBuilder(self._layout)
+            builder.add(rows)
+            files.append(self._file(builder, segment))
         return files
+
+    def _file(self, builder: SstBuilder, segment: bytes) -> _File:
+        built = builder.finish()
+        data = b"".join(builder.take())
+        handle = SstHandle(self._mint.mint(), built.info, built.version)
+        return _File(L0Addition(handle, segment), data)
 
     def _put(self, path: str, data: bytes) -> None:
         store = self._place.store
