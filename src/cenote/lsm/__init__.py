@@ -1,5 +1,6 @@
 """The engine: an embedded database whose only disk is an object store, in SlateDB's files."""
 
+from cenote.lsm.admin import Admin
 from cenote.lsm.async_db import AsyncDb, AsyncTransaction
 from cenote.lsm.async_scan import AsyncScan
 from cenote.lsm.batch import WriteBatch
@@ -27,6 +28,7 @@ from cenote.lsm.settings import (
 )
 from cenote.lsm.snapshot import AsyncSnapshot, Snapshot
 from cenote.lsm.status import Status
+from cenote.lsm.verify import Problem, Report, verify
 from cenote.lsm.wal.files import WalFiles
 from cenote.lsm.wal.reader import AsyncChanges, Change, Changes
 from cenote.lsm.written import AsyncWritten, Written
@@ -36,6 +38,7 @@ __all__ = [
     "NEVER",
     "PUT",
     "TOMBSTONE",
+    "Admin",
     "AsyncChanges",
     "AsyncDb",
     "AsyncDbReader",
@@ -64,7 +67,9 @@ __all__ = [
     "Metrics",
     "Place",
     "Pressure",
+    "Problem",
     "ReaderSettings",
+    "Report",
     "Row",
     "Scan",
     "SegmentExtractor",
@@ -81,4 +86,5 @@ __all__ = [
     "open_place",
     "prefix_successor",
     "row_order",
+    "verify",
 ]

@@ -40,7 +40,7 @@ from cenote.lsm.settings import GcSettings
 from cenote.lsm.wal.files import WalFiles
 from cenote.objstore import Version
 
-__all__ = ["CLOCK_NAME", "Collected", "Collector", "GcJob"]
+__all__ = ["CLOCK_NAME", "Collected", "Collector", "GcJob", "let_go"]
 
 CLOCK_NAME: Final = "cenote/clock"
 _READS_MAX: Final = 5
@@ -204,7 +204,7 @@ class Collector:
         if detached and not dry_run:
             for external in detached:
                 parent = ManifestStore(self._place.store, external.path, rand=self._rand)
-                _let_go(parent, external.final_checkpoint)
+                let_go(parent, external.final_checkpoint)
             self._manifests.edit(lambda m, _: _without_parents(m, finals))
         return tuple(each.path for each in detached)
 
@@ -227,7 +227,9 @@ def _without_expired(manifest: Manifest, now_s: int) -> Manifest | None:
     return drop_checkpoints(manifest, expired) if expired else None
 
 
-def _let_go(parent: ManifestStore, checkpoint: str | None) -> None:
+def let_go(parent: ManifestStore, checkpoint: str | None) -> None:
+    """Drop a checkpoint that kept a parent's files for a clone, if it is there."""
+
     def edit(manifest: Manifest, _: int) -> Manifest | None:
         if all(each.id != checkpoint for each in manifest.checkpoints):
             return None
