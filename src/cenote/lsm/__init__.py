@@ -6,6 +6,8 @@ from cenote.lsm.async_scan import AsyncScan
 from cenote.lsm.batch import WriteBatch
 from cenote.lsm.checkpoints import Checkpoints
 from cenote.lsm.clone import CloneSource, clone, detach
+from cenote.lsm.compact.compactor import Compactor
+from cenote.lsm.compact.service import CompactionWorker
 from cenote.lsm.db import Db, Transaction
 from cenote.lsm.db_scan import Scan
 from cenote.lsm.entry import MERGE, PUT, TOMBSTONE, Entry, Row, row_order
@@ -29,6 +31,7 @@ from cenote.lsm.settings import (
 from cenote.lsm.snapshot import AsyncSnapshot, Snapshot
 from cenote.lsm.status import Status
 from cenote.lsm.verify import Problem, Report, verify
+from cenote.lsm.verify_table import TableFacts, check_table
 from cenote.lsm.wal.files import WalFiles
 from cenote.lsm.wal.reader import AsyncChanges, Change, Changes
 from cenote.lsm.written import AsyncWritten, Written
@@ -54,7 +57,9 @@ __all__ = [
     "CloneSource",
     "Collected",
     "Collector",
+    "CompactionWorker",
     "CompactionsStore",
+    "Compactor",
     "CompactorSettings",
     "Db",
     "DbReader",
@@ -75,11 +80,13 @@ __all__ = [
     "SegmentExtractor",
     "Snapshot",
     "Status",
+    "TableFacts",
     "Transaction",
     "WalFiles",
     "WriteBatch",
     "Written",
     "check_key",
+    "check_table",
     "clone",
     "db_settings",
     "detach",
