@@ -13,7 +13,7 @@ from cenote.lsm.format.block import (
     encode_blocks,
     find_in_block,
 )
-from cenote.lsm.format.builder import BuiltSst, SstBuilder
+from cenote.lsm.format.builder import BuiltSst, SstBuilder, fits_kernels
 from cenote.lsm.format.codec import SECTION_SIZE_MAX, Codec, compress, decompress
 from cenote.lsm.format.compactions import (
     Compaction,
@@ -41,6 +41,7 @@ from cenote.lsm.format.filter import (
 from cenote.lsm.format.ids import UlidMint, format_ulid, mint_uuid, parse_ulid, ulid_time_ms
 from cenote.lsm.format.index import SstIndex, decode_index, encode_index
 from cenote.lsm.format.info import SstInfo, SstKind
+from cenote.lsm.format.kernels import kernels_in_use
 from cenote.lsm.format.manifest import (
     CLOCK_TICK_MIN,
     Checkpoint,
@@ -162,7 +163,9 @@ __all__ = [
     "encode_wal",
     "encode_wal_file",
     "find_in_block",
+    "fits_kernels",
     "format_ulid",
+    "kernels_in_use",
     "key_hash",
     "manifest_name",
     "mint_uuid",
