@@ -28,7 +28,9 @@ COMMANDS: dict[str, str] = {
     "checkpoints": "List, make, refresh and delete checkpoints.",
     "clone": "Make a database of another's state, copying no tables.",
     "changes": "Print what was written, in order, as it was logged.",
+    "compact": "Merge table files.",
     "gc": "Remove files that nothing needs any more.",
+    "verify": "Check a whole database, byte by byte.",
     "bench": "Measure writes and reads.",
 }
 
@@ -60,5 +62,6 @@ def command() -> None:
     az://CONTAINER/DB, file:///DIR/DB or a plain path, sqlite://DIR/BUCKET?prefix=DB. SlateDB's
     databases are taken as well.
 
-    put, delete, checkpoints (but list), clone, gc --yes and bench write; nothing else does.
+    put, delete, checkpoints (but list), clone, compact, gc --yes and bench write; nothing else
+    does.
     """

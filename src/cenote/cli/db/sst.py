@@ -12,7 +12,7 @@ from cenote.cli.db.manifest import load_manifest
 from cenote.cli.db.notation import Notation
 from cenote.cli.db.rows import print_rows
 from cenote.cli.db.sheet import Sheet
-from cenote.cli.db.tablefile import TableFile, check_table_file, open_table_file
+from cenote.cli.db.tablefile import TableFile, open_table_file
 from cenote.cli.db.where import (
     Target,
     json_option,
@@ -21,7 +21,7 @@ from cenote.cli.db.where import (
     target_options,
 )
 from cenote.errors import DataError, NotFoundError
-from cenote.lsm import Place
+from cenote.lsm import Place, check_table
 from cenote.lsm import format as files
 
 __all__ = ["command"]
@@ -94,10 +94,13 @@ def verify(target: Target, ulids: tuple[str, ...], as_json: bool) -> None:
     with open_target(target) as place, Sheet(prompt=True) as sheet:
         _, manifest = load_manifest(place)
         paths = place.tables(manifest)
+        handles = {handle.id: handle for handle in manifest.ssts}
         for ulid in ulids or paths:
             rows, told = 0, None
             try:
-                rows = check_table_file(_open_path(place, paths.get(ulid) or place.table(ulid)))
+                table = _open_path(place, paths.get(ulid) or place.table(ulid))
+                itself = files.SstHandle(ulid, table.info, table.version)
+                rows = check_table(place.store, table.path, handles.get(ulid, itself)).rows
             except (DataError, NotFoundError) as error:
                 told = str(error)
                 failed += 1

@@ -18,7 +18,7 @@ from cenote.lsm import Row
 from cenote.lsm import format as files
 from cenote.objstore import ObjectStore
 
-__all__ = ["TableFile", "check_table_file", "open_table_file"]
+__all__ = ["TableFile", "open_table_file"]
 
 _TAIL: Final = 64 << 10
 _PIECE: Final = 1 << 20
@@ -99,34 +99,3 @@ def open_table_file(store: ObjectStore, path: str) -> TableFile | None:
     if index.offsets and index.offsets[-1] >= info.data_size:
         raise DataError(f"a block of {path} lies outside it", kind="index", path=path)
     return TableFile(store, path, size, footer.version, info, index)
-
-
-def check_table_file(table: TableFile) -> int:
-    """Read a table file to its end, compare what it says twice, and return how many rows it has.
-
-    Raises DataError when rows are out of order, or the index, a filter over whole keys, the
-    statistics or the info do not agree with them. Memory: as the file's blocks, and its filter.
-    """
-    bloom, stats = table.filters().get("_bf"), table.stats()
-    count = 0
-    first: bytes | None = None
-    last_key, last_seq = b"", 0
-    for low, rows in zip(table.index.first_keys, table.blocks(), strict=True):
-        if not rows or low > rows[0][0] or (count and last_key > low):
-            raise DataError("an index does not agree with its rows", kind="index")
-        for key, _, seq, *_ in rows:
-            if not key or key < last_key or (key == last_key and seq >= last_seq):
-                raise DataError("the rows of a table are not in order", kind="row_order")
-            last_key, last_seq = key, seq
-            if bloom is not None and not bloom.may_contain(files.key_hash(key)):
-                raise DataError("a filter hides a row", kind="filter")
-        first = rows[0][0] if first is None else first
-        count += len(rows)
-    info = table.info
-    if info.first_entry != first or info.last_entry not in (None, last_key):
-        raise DataError("an info does not agree with its rows", kind="info")
-    if stats is not None:
-        counts = stats.counts
-        if counts.puts + counts.tombstones + counts.merges != count:
-            raise DataError("statistics do not agree with their rows", kind="stats")
-    return count
