@@ -32,9 +32,9 @@ async def found(root: Path) -> dict[bytes, bytes]:
 
 
 async def writes(root: Path, turns: int) -> dict[bytes, bytes]:
-    """Write over the same keys again and again; the model is kept here, and must be what is read."""
+    """Write over the same keys again and again; what is read must be what was written."""
     db = await wheel.open_db(root)
-    model: dict[bytes, bytes] = {}
+    model = await wheel.scan(db)
     for turn in range(turns):
         batch = slate.WriteBatch()
         for n in range(turn % 7, 300, 1 + turn % 5):
