@@ -38,7 +38,7 @@ from cenote.lsm.format import (
 from cenote.lsm.format.kernels import kernels_in_use
 from cenote.lsm.plan import PENDING, Fetch, Fetched, Pending, Plan
 
-__all__ = ["WHOLE_MAX", "DecodedBlock", "Meta", "Table", "fetch_checked"]
+__all__ = ["COMPILED", "WHOLE_MAX", "DecodedBlock", "Meta", "Table", "fetch_checked"]
 
 # A file up to this size is one request: to fetch more of it later would cost another.
 WHOLE_MAX: Final = 64 * 1024

@@ -22,6 +22,7 @@ from weakref import WeakValueDictionary
 from cenote.errors import DataError
 from cenote.lsm.cache import BlockCache
 from cenote.lsm.format import Manifest, SstHandle, SstView, Tree
+from cenote.lsm.format.sst import VERSION
 from cenote.lsm.keys import prefix_successor
 from cenote.lsm.plan import Plan, run
 from cenote.lsm.table import Table
@@ -94,13 +95,21 @@ class TreeTables:
 
 
 class Forest:
-    """All trees of a manifest: the root's, and that of each segment, by its prefix."""
+    """All trees of a manifest: the root's, and that of each segment, by its prefix.
 
-    __slots__ = ("prefixes", "root", "trees")
+    `is_current`: every file is of the version that is written today.
+    """
+
+    __slots__ = ("is_current", "prefixes", "root", "trees")
 
     def __init__(
-        self, root: TreeTables, prefixes: Sequence[bytes], trees: Sequence[TreeTables]
+        self,
+        root: TreeTables,
+        prefixes: Sequence[bytes],
+        trees: Sequence[TreeTables],
+        is_current: bool,
     ) -> None:
+        self.is_current = is_current
         self.root = root
         self.prefixes = prefixes
         self.trees = trees
@@ -180,6 +189,7 @@ class Tables:
             _tree_tables(manifest.tree, tables),
             [segment.prefix for segment in segments],
             [_tree_tables(segment.tree, tables) for segment in segments],
+            all(handle.version == VERSION for handle in manifest.ssts),
         )
 
 

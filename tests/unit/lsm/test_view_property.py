@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest import mock
 
 import layered
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from layered import NOW_MS, Files, Layer
 
+import cenote.lsm.scan
 from cenote.lsm import Bound, BoundKind, KeyRange, Row
 from cenote.lsm.format import BloomPolicy, Codec, SstLayout
 
@@ -74,9 +77,16 @@ def prefixed(layers: list[Layer], prefix: bytes) -> list[Layer]:
     return found
 
 
-@settings(max_examples=150, deadline=None)
+@pytest.mark.parametrize("fed", [False, True])
+@settings(max_examples=100, deadline=None)
 @given(st.data())
-def test_reads_agree_with_a_dictionary(data: Any) -> None:
+def test_reads_agree_with_a_dictionary(fed: bool, data: Any) -> None:
+    """In both ways to merge: by windows, and by the kernel or its plain twin."""
+    with mock.patch.object(cenote.lsm.scan, "COMPILED", fed):
+        check_reads(data)
+
+
+def check_reads(data: Any) -> None:
     layers = data.draw(layered_rows(KEYS))
     files = Files(data.draw(LAYOUTS))
     budget = data.draw(st.sampled_from((0, 700, 2**20)))
