@@ -15,6 +15,7 @@ from typing import Final
 
 from cenote.lsm.entry import Row
 from cenote.lsm.format import SstBuilder, SstHandle, SstLayout
+from cenote.lsm.format.kernels import BlockWriter
 from cenote.objstore import MultipartWriter, ObjectStore
 
 __all__ = ["OutputTable"]
@@ -40,6 +41,16 @@ class OutputTable:
     def add(self, rows: Sequence[Row]) -> None:
         """Append rows, in a table's order. Raises as `SstBuilder.add` and a store's writes do."""
         self._builder.add(rows)
+        self.send()
+
+    @property
+    def writer(self) -> BlockWriter:
+        """What takes rows from a kernel; then `send` is to be called now and then."""
+        return self._builder.writer
+
+    def send(self) -> None:
+        """Send what is ready, when it is enough. Raises as a store's writes do."""
+        self._builder.pack()
         if self._builder.ready >= _PIECE_SIZE:
             if self._writer is None:
                 self._writer = self._store.multipart(self._path)

@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from cenote.errors import DataError
+from cenote.lsm.compact.bulk import BulkMerge, span_of, suits_bulk
 from cenote.lsm.compact.output import OutputTable
 from cenote.lsm.compact.ranges import plan_ranges
 from cenote.lsm.compact.retention import Retention
@@ -79,7 +80,7 @@ class CompactionRun:
         self._work = replace(work, retention=rule)
         self._context = context
         self._part = 0
-        self._merge: _PartMerge | None = None
+        self._merge: _PartMerge | BulkMerge | None = None
         self.bytes_read = 0
 
     @property
@@ -107,7 +108,7 @@ class CompactionRun:
         part = self._context.subcompactions[self._part]
         try:
             if self._merge is None:
-                self._merge = _PartMerge(self._work, part, resumed=self._resumed)
+                self._merge = self._begin(part)
             finished, more = self._merge.step()
         except BaseException:
             self.abandon()
@@ -123,6 +124,23 @@ class CompactionRun:
             self._merge = None
             self._part += 1
         return not self.done
+
+    def _begin(self, part: Subcompaction) -> _PartMerge | BulkMerge:
+        work, begun = self._work, self._resumed and bool(part.outputs)
+        if begun or not suits_bulk(work.sources, work.retention, work.layout):
+            return _PartMerge(work, part, resumed=begun)
+        return BulkMerge(
+            [Source(work.store, each, *part.range.span(), work.chunk) for each in work.sources],
+            [span_of(each, part.range) for each in work.sources],
+            work.retention,
+            self._new_output,
+            work.sst_size,
+        )
+
+    def _new_output(self) -> OutputTable:
+        work = self._work
+        sst_id = work.new_id()
+        return OutputTable(work.store, work.path_of(sst_id), sst_id, work.layout)
 
     def abandon(self) -> None:
         """Drop the file that is not finished. Harmless when repeated."""

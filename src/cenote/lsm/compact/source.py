@@ -20,11 +20,13 @@ from bisect import bisect_left
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate, pairwise
 from typing import Final
 
 from cenote.errors import DataError, InvalidError
 from cenote.lsm.entry import Row
 from cenote.lsm.format import (
+    Codec,
     SstHandle,
     SstIndex,
     SstInfo,
@@ -158,8 +160,42 @@ class Source:
             self._pieces.appendleft(taken[-1])  # it may hold `high` and what follows, too
         return taken
 
+    def chunk(self) -> tuple[bytes, list[int], bool] | None:
+        """Return the next blocks as the kernels take them: bytes, where each block ends, framed.
+
+        None: there are no more. Requires: neither `horizon` nor `take` is used on this source.
+        """
+        while self._tables:
+            if self._high is not None and self._tables[0].low >= self._high:
+                return None
+            fetched = self._fetch()
+            if fetched is None:
+                continue
+            table, index, data, base, stop = fetched
+            info = table.handle.info
+            start = index.offsets[self._next] - base
+            ends = [_block_end(index, info, at) - base - start for at in range(self._next, stop)]
+            self._advance(stop)
+            data = data[start : start + ends[-1]]
+            if info.codec is Codec.NONE:
+                return data, ends, True
+            blocks = [
+                decode_section(data[first:end], info.codec) for first, end in pairwise((0, *ends))
+            ]
+            return b"".join(blocks), list(accumulate(map(len, blocks))), False
+        return None
+
     def _fill(self) -> None:
         """Fetch the next blocks: a chunk of one table, or its index."""
+        fetched = self._fetch()
+        if fetched is not None:
+            self._add(*fetched)
+
+    def _fetch(self) -> tuple[InputTable, SstIndex, bytes, int, int] | None:
+        """Fetch a chunk: of what table, its index, bytes, where they begin, the block behind.
+
+        None: it was an index only, or a table without blocks that count.
+        """
         table = self._tables[0]
         info, index = table.handle.info, self._index
         if index is not None:
@@ -167,8 +203,7 @@ class Source:
             while stop < self._stop and _block_end(index, info, stop) - start <= self._chunk:
                 stop += 1
             data = self._get(table, start, _block_end(index, info, stop - 1))
-            self._add(table, index, data, start, stop)
-            return
+            return table, index, data, start, stop
         end = info.index_offset + info.index_size
         start = 0 if end <= self._chunk else info.index_offset
         data = self._get(table, start, end)
@@ -180,7 +215,8 @@ class Source:
         if self._next >= self._stop:
             self._close()
         elif start == 0:
-            self._add(table, index, data, 0, self._stop)
+            return table, index, data, 0, self._stop
+        return None
 
     def _add(self, table: InputTable, index: SstIndex, data: bytes, base: int, stop: int) -> None:
         """Take the blocks up to `stop` out of bytes that begin at `base` of the file."""
@@ -191,6 +227,9 @@ class Source:
             payload = decode_section(data[index.offsets[number] - base : end - base], info.codec)
             low = max(index.first_keys[number], table.low)
             self._pieces.append(Piece(low, payload, table.handle.version, clip))
+        self._advance(stop)
+
+    def _advance(self, stop: int) -> None:
         self._next = stop
         if stop == self._stop:
             self._close()
