@@ -240,6 +240,8 @@ def test_an_open_that_is_cancelled_is_closed() -> None:
         with pytest.raises(asyncio.CancelledError):
             await opening
         gate.opened.set()
+        while len(gate.puts) < 2:  # the epoch, and the fence
+            await asyncio.sleep(0.001)
         async with await AsyncDb.open(memory) as db:
             await db.put(b"k", b"v")
             await asyncio.sleep(0.01)
