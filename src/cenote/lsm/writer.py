@@ -477,9 +477,10 @@ class Writer(Intake):
             self._flush_up_to(self._freeze_now(), full=True)
 
     def _shut(self, error: ClosedError) -> None:
-        """Fail every call from now on. The first reason stays."""
+        """Fail every call from now on. The first reason stays, but for "clean": who was fenced
+        while he closed has to be told so."""
         with self._lock:
-            if self.error is None:
+            if self.error is None or self.error.reason == "clean":
                 self.error = error
             else:
                 error = self.error
