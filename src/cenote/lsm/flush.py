@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from cenote.base.failpoint import hit, register
+from cenote.base import failpoint
 from cenote.lsm.entry import MERGE, Row
 from cenote.lsm.format import (
     BloomPolicy,
@@ -44,7 +44,7 @@ __all__ = ["Flusher", "layout_of", "needed_rows"]
 _ONE_PUT_MAX: Final = 256 * 2**20
 _PIECE: Final = 16 * 2**20
 
-register("lsm.flush.before_put", "lsm.flush.after_put", "lsm.flush.after_manifest")
+failpoint.register("lsm.flush.before_put", "lsm.flush.after_put", "lsm.flush.after_manifest")
 
 
 def layout_of(settings: DbSettings, policies: Sequence[BloomPolicy] | None) -> SstLayout:
@@ -114,13 +114,13 @@ class Flusher:
         files = self._begun[1]
         for file in files:
             if file.data is not None:
-                hit("lsm.flush.before_put")
+                failpoint.hit("lsm.flush.before_put")
                 self._put(self._place.table(file.addition.handle.id), file.data)
                 self.put_bytes += len(file.data)
                 if self.admit is not None:
                     self.admit(file.addition.handle, file.data)
                 file.data = None
-        hit("lsm.flush.after_put")
+        failpoint.hit("lsm.flush.after_put")
         additions = [file.addition for file in files]
 
         def edit(manifest: Manifest, _: int) -> Manifest | None:
@@ -129,7 +129,7 @@ class Flusher:
             return add_l0(manifest, additions, mark)
 
         made = self._manifests.edit(edit, writer_epoch=self._writer_epoch)
-        hit("lsm.flush.after_manifest")
+        failpoint.hit("lsm.flush.after_manifest")
         self._begun = None
         return made
 

@@ -17,10 +17,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from cenote.base import Clock, Rand, SystemClock, SystemRand
-from cenote.base.failpoint import hit, register
+from cenote.base import Clock, Rand, SystemClock, SystemRand, failpoint
 from cenote.errors import DataError, NotFoundError
 from cenote.lsm.cache import BlockCache
+from cenote.lsm.flushing import Parts
 from cenote.lsm.format import BloomPolicy
 from cenote.lsm.guard import Guard
 from cenote.lsm.manifest.store import ManifestStore, check_epochs
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = ["open_writer"]
 
-register("lsm.open.replayed_file", "lsm.open.replayed")
+failpoint.register("lsm.open.replayed_file", "lsm.open.replayed")
 
 
 def open_writer(
@@ -83,21 +83,20 @@ def open_writer(
     if tables is None:
         cache = BlockCache(settings.block_cache_size)
         tables = Tables(place.store, place, cache, settings, metrics)
-    writer = Writer(
-        place,
-        settings,
-        manifests,
-        taken.manifest,
+    parts = Parts(
+        place=place,
+        settings=settings,
+        manifests=manifests,
         guard=guard,
         tables=tables,
-        merge_operator=merge_operator,
-        segment_extractor=segment_extractor,
-        filter_policies=filter_policies,
         clock=clock,
         rand=rand,
         metrics=metrics,
-        background=background,
+        merge_operator=merge_operator,
+        segment_extractor=segment_extractor,
+        filter_policies=filter_policies,
     )
+    writer = Writer(parts, taken.manifest, background=background)
     try:
         writer.begin_log(files, taken.fence + 1, before)
         _replay(writer, files, taken.files)
@@ -121,6 +120,6 @@ def _replay(writer: Writer, files: WalFiles, numbers: Sequence[int]) -> None:
             raise DataError(
                 f"log file {number} is missing, and was listed", kind="wal_gap", number=number
             ) from error
-        hit("lsm.open.replayed_file")
+        failpoint.hit("lsm.open.replayed_file")
         writer.replay(number, rows)
-    hit("lsm.open.replayed")
+    failpoint.hit("lsm.open.replayed")

@@ -28,8 +28,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from cenote.base import Rand
-from cenote.base.failpoint import hit, register
+from cenote.base import Rand, failpoint
 from cenote.errors import (
     AlreadyExistsError,
     DataError,
@@ -49,7 +48,7 @@ __all__ = ["Takeover", "take_over"]
 
 _TRIES_MAX: Final = 1000
 
-register("lsm.open.before_claim", "lsm.open.after_claim", "lsm.open.after_fence")
+failpoint.register("lsm.open.before_claim", "lsm.open.after_claim", "lsm.open.after_fence")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +85,9 @@ def take_over(
         _check_extractor(found.value, extractor)
         listed = wal.listed(max(found.value.replay_after_wal_id - 1, 0))
         _check_present(found.value, listed, wal)
-    hit("lsm.open.before_claim")
+    failpoint.hit("lsm.open.before_claim")
     claimed = claim_writer(manifests, compactor=compactor, first=lambda: new_manifest(extractor))
-    hit("lsm.open.after_claim")
+    failpoint.hit("lsm.open.after_claim")
     if place.doubted:
         manifests.prove()
     _check_extractor(claimed.value, extractor)
@@ -103,7 +102,7 @@ def take_over(
     except DataError:
         prove()  # a later writer may have flushed, and its collector deleted, the files we miss
         raise
-    hit("lsm.open.after_fence")
+    failpoint.hit("lsm.open.after_fence")
     if place.doubted and place.has_wal_store:
         _prove(wal, fence, rand)
     latest = manifests.refresh()

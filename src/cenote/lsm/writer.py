@@ -1,14 +1,12 @@
-"""The writer of a database: it makes durable what was taken, and moves it to table files.
+"""The writer of a database: it makes durable what was taken, until it ends.
 
-Owns: the log and who waits for it, the flush of memtables, adopting manifests, checkpoints, the
-end.
-Does not own: taking rows (`intake`), becoming the writer (`takeover`), the log's files
-(`wal.writer`), table files (`flush`), what is read (`view`).
+Owns: beginning with a log, who waits for it, the jobs, the end.
+Does not own: taking rows (`intake`), moving them to table files (`flushing`), becoming the writer
+(`takeover`), the log's files (`wal.writer`), what is read (`view`).
 
 Invariants:
 1. All rows of one write are in one log file, and in the files of one memtable.
-2. A memtable is flushed when its last row is in the log, oldest first.
-3. A writer that was fenced, or whose flush cannot go on, raises ClosedError from every call.
+2. A writer that was fenced, or whose flush cannot go on, raises ClosedError from every call.
 
 Locks, in the order they are taken: the flush's turn, the log's turn, the manifests' lock, the
 writer's lock, the jobs' lock.
@@ -18,108 +16,49 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from cenote.base import Clock, Rand
-from cenote.errors import ClosedError, Error, UnavailableError
+from cenote.errors import ClosedError
 from cenote.lsm.entry import Row
-from cenote.lsm.flush import Flusher, layout_of
-from cenote.lsm.format import SEQ_MAX, Checkpoint, Manifest, UlidMint, mint_uuid
-from cenote.lsm.guard import Guard
-from cenote.lsm.intake import STALL_SECONDS, Intake, Written
+from cenote.lsm.flushing import Flushing, Parts
+from cenote.lsm.format import SEQ_MAX, Manifest
+from cenote.lsm.intake import STALL_SECONDS, Written
 from cenote.lsm.jobs import FLUSH, Job, Jobs
-from cenote.lsm.manifest.state import FlushMark, add_checkpoint, newest_l0_id
-from cenote.lsm.manifest.store import ManifestStore, check_epochs
-from cenote.lsm.memtable import Memtable
-from cenote.lsm.metrics import Metrics
+from cenote.lsm.manifest.store import check_epochs
 from cenote.lsm.plan import Pending
 from cenote.lsm.refreshing import RefreshingStore
-from cenote.lsm.segments import SegmentExtractor
-from cenote.lsm.settings import DbSettings
-from cenote.lsm.tables import Tables
-from cenote.lsm.view import View
 from cenote.lsm.wal.files import WalFiles
-from cenote.lsm.wal.writer import Callback, Moment, WalWriter, moment_of
-from cenote.lsm.warm import admit_file
+from cenote.lsm.wal.writer import Callback, Moment, WalWriter
 from cenote.lsm.writer_jobs import FlushJob, LogJob
 from cenote.objstore import Version
 
 if TYPE_CHECKING:
     from cenote.lsm.batch import Op
-    from cenote.lsm.format import BloomPolicy
-    from cenote.lsm.merge import MergeOperator
-    from cenote.lsm.place import Place
 
 __all__ = ["Writer"]
 
 _SOON: Final = 16  # log files that make a close flush the memtable, so that the next open is quick
 
 
-class Writer(Intake):
+class Writer(Flushing):
     """The one writer of a database. Thread-safe. Made by `cenote.lsm.opening.open_writer`."""
 
-    def __init__(
-        self,
-        place: Place,
-        settings: DbSettings,
-        manifests: ManifestStore,
-        manifest: Version[Manifest],
-        *,
-        guard: Guard,
-        tables: Tables,
-        merge_operator: MergeOperator | None,
-        segment_extractor: SegmentExtractor | None,
-        filter_policies: Sequence[BloomPolicy] | None,
-        clock: Clock,
-        rand: Rand,
-        metrics: Metrics,
-        background: bool,
-    ) -> None:
-        super().__init__(
-            settings,
-            manifest.value,
-            guard=guard,
-            tables=tables,
-            merge_operator=merge_operator,
-            segment_extractor=segment_extractor,
-            clock=clock,
-            metrics=metrics,
-        )
-        self.place = place
-        self.reads = RefreshingStore(place.store, self.refresh)  # what reads fetch through
-        self.manifests = manifests
-        self.rand = rand
+    def __init__(self, parts: Parts, manifest: Version[Manifest], *, background: bool) -> None:
+        super().__init__(parts, manifest)
+        settings = self.settings
         self.background = background
-        self.epoch = manifest.value.writer_epoch
-        self.compactor_epoch = manifest.value.compactor_epoch
-        self.layout = layout_of(settings, filter_policies)
-        self.mint = UlidMint(clock, rand)
-        newest = newest_l0_id(manifest.value)
-        if newest is not None:
-            self.mint.raise_to(newest)  # collectors tell what is on its way by the order of ids
-        self.jobs = Jobs(clock, self._job_failed)
+        self.reads = RefreshingStore(self.place.store, self.refresh)  # what reads fetch through
+        self.jobs = Jobs(self.clock, self._job_failed)
         self.job_errors: dict[str, BaseException] = {}
-        self._adopted = manifest.number
-        self._wal: WalWriter | None = None  # the log, also when no rows go into it
-        self._waiting: list[tuple[int, Callback]] = []  # without a log
         self._closing = False
-        self._flush_turn = threading.RLock()
-        self._flusher = Flusher(
-            place,
-            manifests,
-            writer_epoch=self.epoch,
-            layout=self.layout,
-            extractor=segment_extractor,
-            mint=self.mint,
-        )
-        if settings.cache_on_flush:
-            self._flusher.admit = lambda handle, data: admit_file(
-                tables.open(handle, place.table(handle.id)), data
-            )
         if settings.wal_enabled:
             self.jobs.add(LogJob(self, settings.flush_interval_ms / 1000), "log")
         self.jobs.add(FlushJob(self), FLUSH)
+
+    @property
+    def log(self) -> WalWriter | None:
+        """The log, when rows go into it."""
+        return self._log
 
     # The beginning; see `cenote.lsm.opening`.
 
@@ -256,166 +195,7 @@ class Writer(Intake):
         self.require_open()
         self.commit(self.last_seq)
 
-    def flush_memtable(self) -> None:
-        """Write all that is in memory before the call to level 0.
-
-        Waits while level 0 is full and a compactor works here. Raises as `commit`, and
-        UnavailableError(kind="l0_full").
-        """
-        self.require_open()
-        self._flush_up_to(self._freeze_now(), waits=True)
-
-    def _flush_up_to(self, seq: int, *, waits: bool = False, full: bool = False) -> None:
-        while self.frozen_count and self.view.memtables[-1].last_seq <= seq:
-            self.flush_frozen(waits=waits, full=full)
-
-    def flush_frozen(self, *, waits: bool = False, full: bool = False) -> bool:
-        """Write the oldest frozen memtable to level 0; tell whether there was one.
-
-        Leaves it when level 0 is full: raises UnavailableError(kind="l0_full"), after waiting for
-        the compactor here if `waits`; with `full` it is written all the same. Raises as `commit`.
-        """
-        with self._flush_turn:
-            memtables = self.view.memtables
-            if len(memtables) < 2:
-                return False
-            if self.l0_full and not full:
-                self._make_room(waits)
-            memtable = memtables[-1]
-            try:
-                self._flush(memtable)
-            except ClosedError as error:
-                self._shut(error)
-                raise
-            except Error as error:
-                self._note_flush_error(error)
-                raise
-            self._flush_error = None
-            self.metrics.memtables_flushed += 1
-            return True
-
-    def _flush(self, memtable: Memtable) -> None:
-        wal, known = self._wal, self.view.manifest
-        replay_after, seen = known.replay_after_wal_id, known.wal_id_last_seen
-        if wal is not None:
-            wal.commit(memtable.last_seq)
-            replay_after = wal.last_file_up_to(memtable.last_seq) or replay_after
-            seen = wal.next_number - 1
-        keep_from = min(self._pin_min, memtable.last_seq)
-        mark = FlushMark(
-            replay_after_wal_id=replay_after,
-            wal_id_last_seen=seen,
-            last_l0_clock_tick=max(memtable.last_tick, known.last_l0_clock_tick),
-            last_l0_seq=memtable.last_seq,
-            recent_snapshot_min_seq=keep_from,
-            sequence_tracker=self.tracker.encoded(memtable.last_seq),
-        )
-        before = moment_of(self.clock)
-        made = self._flusher.flush(memtable, keep_from, mark)
-        self.adopt(made)
-        if wal is not None:
-            wal.proved(before)
-            wal.forget_up_to(replay_after)
-
-    def _make_room(self, waits: bool) -> None:
-        """See that level 0 takes another file. Raises UnavailableError(kind="l0_full")."""
-        self.refresh()
-        if waits and self.background and self.settings.compactor.enabled:
-            with self._changed:
-                self._changed.wait_for(
-                    lambda: not self.l0_full or self.error is not None, STALL_SECONDS
-                )
-            self.require_open()
-        if self.l0_full:
-            raise UnavailableError(
-                f"level 0 holds {self.settings.l0_max_ssts} files or more",
-                kind="l0_full",
-                hint="compact it, or raise l0_max_ssts",
-            )
-
-    # The manifest.
-
-    def adopt(self, version: Version[Manifest]) -> None:
-        """Read from this manifest from now on, if it is newer than the one that is read from.
-
-        Memtables whose rows it has in table files are let go. A later writer's ends this one.
-        """
-        manifest = version.value
-        if manifest.writer_epoch > self.epoch:
-            self._shut(_fenced(manifest.writer_epoch, self.epoch))
-            return
-        if version.number <= self._adopted:
-            return
-        forest = self.tables.forest(manifest)
-        with self._lock:
-            if version.number <= self._adopted:
-                return
-            self._adopted = version.number
-            active, *frozen = self.view.memtables
-            kept = [each for each in frozen if each.last_seq > manifest.last_l0_seq]
-            self.view = View(self.tables, manifest, (active, *kept), forest=forest)
-            self._flushed_seq = max(self._flushed_seq, manifest.last_l0_seq)
-            self._frozen_bytes = sum(each.size for each in kept)
-            told = self._press()
-            durable = [each for each in self._waiting if each[0] <= self._flushed_seq]
-            self._waiting = [each for each in self._waiting if each[0] > self._flushed_seq]
-            self._changed.notify_all()
-        for relieved in told:
-            relieved(None)
-        for _, callback in durable:
-            callback(None)
-        if kept:
-            self.jobs.wake(FlushJob.name)
-
-    def refresh(self) -> Version[Manifest]:
-        """Look for a newer manifest, and read from it. Raises ClosedError, UnavailableError."""
-        latest = self.manifests.refresh()
-        self.adopt(latest)
-        self.require_open()
-        return latest
-
-    def checkpoint(self, name: str | None = None, lifetime_ms: int | None = None) -> Checkpoint:
-        """Keep the database as it is now, for `lifetime_ms` or until it is deleted.
-
-        All that was written before the call is flushed first and is in it. Raises as
-        `flush_memtable`.
-        """
-        self.require_open()
-        self._flush_up_to(self._freeze_now(), full=True)
-        now_s = self.clock.now_ms() // 1000
-        expires = None if lifetime_ms is None else now_s + -(-lifetime_ms // 1000)
-        made = Checkpoint(mint_uuid(self.rand), 0, now_s, expires, name)
-
-        def edit(manifest: Manifest, number: int) -> Manifest | None:
-            nonlocal made
-            if any(each.id == made.id for each in manifest.checkpoints):
-                return None  # by this very change, whose reply was lost
-            made = replace(made, manifest_id=number)
-            return add_checkpoint(manifest, made)
-
-        try:
-            self.adopt(self.manifests.edit(edit, writer_epoch=self.epoch))
-        except ClosedError as error:
-            self._shut(error)
-            raise
-        return made
-
     # The end.
-
-    @property
-    def log(self) -> WalWriter | None:
-        """The log, when rows go into it."""
-        return self._log
-
-    @property
-    def flusher(self) -> Flusher:
-        """What writes its memtables."""
-        return self._flusher
-
-    @property
-    def manifest_version(self) -> int:
-        """The number of the manifest that is read from."""
-        return self._adopted
 
     def disown(self) -> None:
         """End in a forked child: the parent's threads are not here, and its locks may be held."""
@@ -435,11 +215,6 @@ class Writer(Intake):
     def closed_reason(self) -> str | None:
         """Why everything raises ClosedError; None while it does not."""
         return None if self.error is None else self.error.reason
-
-    def require_open(self) -> None:
-        """Raise ClosedError when the writer is closed, fenced or failed."""
-        if self.error is not None:
-            raise self.error.with_traceback(None)  # one error, raised many times
 
     def close(self, *, flush: bool = True) -> None:
         """End: make everything durable (with `flush`), stop the jobs.
@@ -504,11 +279,3 @@ class Writer(Intake):
             failed = ClosedError(f"the database's job {job.name} failed: {error}", reason="failed")
             failed.__cause__ = error
             self._shut(failed)
-
-
-def _fenced(stored: int, ours: int) -> ClosedError:
-    return ClosedError(
-        f"another writer claimed epoch {stored}; this one's is {ours}",
-        reason="fenced",
-        epoch=stored,
-    )

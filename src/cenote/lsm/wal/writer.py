@@ -27,8 +27,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from cenote.base import Clock, Rand
-from cenote.base.failpoint import hit, register
+from cenote.base import Clock, Rand, failpoint
 from cenote.errors import AlreadyExistsError, ClosedError, Error, NotFoundError, UnavailableError
 from cenote.lsm.entry import Row
 from cenote.lsm.format import Codec, encode_wal_file
@@ -38,7 +37,7 @@ __all__ = ["PROOF_SECONDS", "Callback", "Moment", "WalWriter", "moment_of"]
 
 PROOF_SECONDS: Final = 60.0
 
-register("lsm.wal.before_put", "lsm.wal.after_put")
+failpoint.register("lsm.wal.before_put", "lsm.wal.after_put")
 
 Callback = Callable[["Error | None"], None]
 Moment = tuple[float, float]
@@ -206,12 +205,12 @@ class WalWriter:
         return _Attempt(self.next_number, data, self._rand.bytes(16).hex(), rows[-1][2])
 
     def _put(self, attempt: _Attempt) -> None:
-        hit("lsm.wal.before_put")
+        failpoint.hit("lsm.wal.before_put")
         try:
             self._files.put(attempt.number, attempt.data, attempt.write_id)
         except AlreadyExistsError as error:
             self._require_ours(attempt, error)
-        hit("lsm.wal.after_put")
+        failpoint.hit("lsm.wal.after_put")
         self.puts += 1
         self.put_bytes += len(attempt.data)
         now = moment_of(self._clock)
