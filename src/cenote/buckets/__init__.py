@@ -39,6 +39,7 @@ from cenote.buckets.model import (
     UploadPage,
     WriteResult,
 )
+from cenote.buckets.objects import PutChange
 from cenote.buckets.reading import ObjectReader, PartSpan
 from cenote.buckets.service import Store
 
@@ -63,6 +64,7 @@ __all__ = [
     "ObjectReader",
     "PartPage",
     "PartSpan",
+    "PutChange",
     "PutObject",
     "PutPart",
     "ReadConditions",

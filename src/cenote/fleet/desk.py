@@ -51,7 +51,7 @@ from cenote.fleet.messages import (
 )
 from cenote.ports import Extent
 from cenote.sqldb import Directory
-from cenote.tables import ExpireChange, TableChange
+from cenote.tables import BindChange, ExpireChange, PutWithItems, TableChange
 
 __all__ = ["Desk"]
 
@@ -281,7 +281,9 @@ class Peer(asyncio.Protocol):
     def _commit(self, message: Commit) -> None:
         change = message.change
         staged = None
-        if not isinstance(change, TableChange | ExpireChange):
+        if isinstance(change, PutWithItems):
+            staged = change.put.staged
+        elif not isinstance(change, TableChange | ExpireChange | BindChange):
             staged = changes.staged_of(change)
         claimed: dict[Region, Extent] = {}
         try:

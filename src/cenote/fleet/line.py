@@ -29,7 +29,7 @@ import msgspec
 from msgspec import Struct
 
 from cenote.base import Figure
-from cenote.buckets import changes
+from cenote.buckets import WriteResult, changes
 from cenote.errors import DataError, UnavailableError
 from cenote.fleet.messages import (
     Ask,
@@ -49,7 +49,7 @@ from cenote.fleet.messages import (
     frame_of,
 )
 from cenote.ports import BucketRecord, Change, Extent
-from cenote.tables import ExpireChange, TableAnswer, TableChange
+from cenote.tables import BindChange, ExpireChange, PutWithItems, TableAnswer, TableChange
 
 __all__ = ["Line", "Nobody"]
 
@@ -62,6 +62,8 @@ _KINDS: Final[dict[type[Any], Any]] = {
     **changes.RESULTS,
     TableChange: TableAnswer,
     ExpireChange: int,
+    BindChange: bool,
+    PutWithItems: WriteResult,
 }
 _RESULTS: Final[dict[type[Any], Decode]] = {
     kind: msgspec.msgpack.Decoder(result).decode for kind, result in _KINDS.items()

@@ -24,7 +24,7 @@ from cenote.buckets import changes
 from cenote.errors import DataError
 from cenote.fleet.faults import Fault
 from cenote.ports import BucketRecord, Extent
-from cenote.tables import ExpireChange, TableChange
+from cenote.tables import BindChange, ExpireChange, PutWithItems, TableChange
 
 __all__ = [
     "Ask",
@@ -61,7 +61,7 @@ class Commit(Struct, frozen=True, array_like=True, tag=1):
 
     id: int
     bucket: str
-    change: changes.AnyChange | TableChange | ExpireChange
+    change: changes.AnyChange | TableChange | ExpireChange | BindChange | PutWithItems
 
 
 class Reserve(Struct, frozen=True, array_like=True, tag=2):

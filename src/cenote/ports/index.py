@@ -65,7 +65,10 @@ class IndexView(Protocol):
         ...
 
     def is_empty(self) -> bool:
-        """Tell whether the bucket holds no object (uploads under way do not count)."""
+        """Tell whether the bucket holds no object and no cell of space "tables".
+
+        Uploads under way do not count.
+        """
         ...
 
     def upload(self, upload_id: str) -> UploadRecord | None:
@@ -93,7 +96,10 @@ class IndexView(Protocol):
         ...
 
     def cell(self, space: str, key: bytes) -> bytes | None:
-        """Return the value of a cell, or None. Cells are what is kept beside objects."""
+        """Return the value of a cell, or None.
+
+        Cells are what is kept beside objects: those of space "tables" say what the others are for.
+        """
         ...
 
     def cells(

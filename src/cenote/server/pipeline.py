@@ -41,6 +41,7 @@ from cenote.server.call import PENDING, Answer, Call, Leased, Written
 from cenote.server.claims import whole_body
 from cenote.server.download import body_sender
 from cenote.server.exchange import Exchange
+from cenote.server.extensions import TRANSACT_ITEMS
 from cenote.server.faults import s3_error_of
 from cenote.server.handlers import HANDLERS, RECEIVERS
 from cenote.server.handlers.reading import get_plain
@@ -189,6 +190,8 @@ class Pipeline:
             raise DeniedError("the server is read-only", kind="read_only")
         if not op.implemented:
             raise S3Error("NotImplemented")
+        if TRANSACT_ITEMS in head.headers and op.name != "PutObject":
+            raise S3Error("NotImplemented", Header=TRANSACT_ITEMS)
         if op.body == "xml":
             return self._gather(call)
         call.input = parse_input(route, head.headers, None)

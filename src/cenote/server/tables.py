@@ -123,8 +123,7 @@ class TableGate:
         operation = operation_of(head.headers["x-amz-target"])
         if self._read_only and not operation.reads_only:
             raise DynamoError("AccessDeniedException", "The server is read-only")
-        if operation.name == "CreateTable":
-            # Making the file waits for the disk.
+        if self._tables.blocks(operation.name):
             return call.run(
                 lambda: self._made(operation.name, body), lambda answer: self._reply(call, answer)
             )

@@ -110,7 +110,9 @@ class View:
         return [summary_of(row) for row in self._rows(_LIST[after, end is not None], bindings)]
 
     def is_empty(self) -> bool:
-        return not self._rows("SELECT 1 FROM object LIMIT 1")
+        if self._rows("SELECT 1 FROM object LIMIT 1"):
+            return False
+        return not self.cells("tables", b"", None, 1)
 
     def upload(self, upload_id: str) -> UploadRecord | None:
         rows = self._rows(f"SELECT {UPLOAD_COLUMNS} FROM upload WHERE upload_id=?", (upload_id,))

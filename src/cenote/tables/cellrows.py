@@ -25,7 +25,7 @@ Invariants:
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, cast
 
 import msgspec
@@ -98,8 +98,10 @@ def _expiry(table: Table) -> str:
 class CellRows:
     """`dynamo.Rows` over a view of a bucket file, or over a transaction of one."""
 
-    def __init__(self, view: IndexView) -> None:
+    def __init__(self, view: IndexView, others: Sequence[str] = ()) -> None:
+        """`others` are names of tables elsewhere, for listings."""
         self._view = view
+        self._others = others
         self._changes: list[Callable[[IndexTxn], None]] = []
         self._tables: dict[str, Table | None] = {}
 
@@ -119,7 +121,10 @@ class CellRows:
 
     def names(self, after: str, limit: int) -> list[str]:
         start = after.encode() + b"\0" if after else b""
-        return [key.decode() for key, _ in self._view.cells(_TABLES, start, None, limit)]
+        here = [key.decode() for key, _ in self._view.cells(_TABLES, start, None, limit)]
+        if not self._others:
+            return here
+        return sorted(here + [name for name in self._others if name > after])[:limit]
 
     def save_table(self, table: Table) -> None:
         self._tables[table.name] = table

@@ -12,6 +12,7 @@ Invariants:
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -19,6 +20,7 @@ from msgspec import Struct
 
 from cenote.dynamo import TARGET, Context, DynamoError, Request, delete_expired, operation_of
 from cenote.ports import IndexTxn, IndexView
+from cenote.tables.binding import bound_to
 from cenote.tables.cellrows import CellRows
 
 __all__ = ["ExpireChange", "TableAnswer", "TableChange", "answer_of", "read_request"]
@@ -44,16 +46,26 @@ class TableChange(Struct, frozen=True, array_like=True, tag="table"):
         """Do the operation. See `ports.Change`."""
         return self.over(txn)
 
-    def over(self, view: IndexView) -> TableAnswer:
-        """Do the operation over a view; with a transaction, one that changes."""
-        rows = CellRows(view)
+    def over(
+        self, view: IndexView, *, dry: bool = False, others: Sequence[str] = ()
+    ) -> TableAnswer:
+        """Do the operation over a view; with a transaction, one that changes.
+
+        `dry` finds out what would be answered, and changes nothing. `others` are names of tables
+        that a listing is to show besides.
+        """
+        rows = CellRows(view, others)
         try:
             operation = operation_of(TARGET + self.operation)
             context = Context(self.now_ms, lambda: self.new_id)
-            found = operation.run(rows, read_request(self.request), context)
+            request = read_request(self.request)
+            if self.operation == "CreateTable" and bound_to(view, request.table()) is not None:
+                name = request.table()
+                raise DynamoError("ResourceInUseException", f"Table already exists: {name}")
+            found = operation.run(rows, request, context)
         except DynamoError as error:
             return answer_of(error)
-        if not operation.reads_only:
+        if not operation.reads_only and not dry:
             rows.flush()
         return TableAnswer(200, _encode(found))
 

@@ -27,6 +27,14 @@ from cenote.base import Clock, Rand
 from cenote.dynamo import TARGET, DynamoError, operation_of
 from cenote.errors import AlreadyExistsError, NotFoundError
 from cenote.ports import Bucket, BucketRecord, Buckets, IndexView
+from cenote.tables.binding import (
+    BindChange,
+    bound_names,
+    bound_to,
+    named_tables,
+    refuse_binding,
+    wanted_bucket,
+)
 from cenote.tables.cellrows import CellRows
 from cenote.tables.change import ExpireChange, TableAnswer, TableChange, answer_of
 
@@ -34,6 +42,7 @@ __all__ = ["LockTables"]
 
 _FILE: Final = ".tables"
 _EXPIRE_MAX: Final = 100
+_NOT_FOUND: Final = "ResourceNotFoundException"
 
 Done = Callable[["TableAnswer | None", "BaseException | None"], None]
 
@@ -62,19 +71,24 @@ class LockTables:
         change = self._change(operation, request)
         if isinstance(change, TableAnswer):
             return change
+        if operation == "CreateTable":
+            return self._create(change)
         if operation_of(TARGET + operation).reads_only:
             return self._read(change)
-        file = self.file(make=operation == "CreateTable")
-        if file is None:
-            return self._nothing(change)
-        return file.index.commit(change)
+        file = self.file(make=False)
+        answer = self._nothing(change) if file is None else file.index.commit(change)
+        elsewhere = self._elsewhere(change, answer)
+        if isinstance(elsewhere, TableAnswer):
+            return elsewhere
+        answer = elsewhere.index.commit(change)
+        if operation == "DeleteTable":
+            self._let_go(change)
+        return answer
 
     def submit(self, operation: str, request: bytes, done: Done) -> None:
         """Do an operation without blocking on a commit: `done` is called as `ports.Index` says.
 
-        What it raises itself, `done` is not called with.
-
-        Requires: for CreateTable, that `file(make=True)` was called before, which blocks.
+        What it raises itself, `done` is not called with. Requires: `blocks(operation)` is False.
         """
         change = self._change(operation, request)
         if isinstance(change, TableAnswer):
@@ -87,7 +101,70 @@ class LockTables:
         if file is None:
             done(self._nothing(change), None)
             return
-        file.index.submit(change, done)
+
+        def first(answer: TableAnswer | None, error: BaseException | None) -> None:
+            if answer is None or answer.code != _NOT_FOUND:
+                done(answer, error)
+                return
+            elsewhere = self._elsewhere(change, answer)
+            if isinstance(elsewhere, TableAnswer):
+                done(elsewhere, None)
+            else:
+                elsewhere.index.submit(change, done)
+
+        file.index.submit(change, first)
+
+    @staticmethod
+    def blocks(operation: str) -> bool:
+        """Tell whether an operation takes more than one commit, and so must be given to `run`."""
+        return operation in ("CreateTable", "DeleteTable")
+
+    # Tables in buckets.
+
+    def _create(self, change: TableChange) -> TableAnswer:
+        wanted = wanted_bucket(change.request)
+        file = self.file(make=True)
+        if file is None or wanted is None:
+            return self._nothing(change) if file is None else file.index.commit(change)
+        name = next(iter(named_tables(change.request)), "")
+        try:
+            bucket = self._buckets.open(wanted)
+        except NotFoundError as error:
+            return answer_of(refuse_binding(error.message))
+        with bucket.index.read() as view:
+            trial = change.over(view, dry=True)
+        if trial.code is not None:
+            return trial
+        if not file.index.commit(BindChange(name, wanted)):
+            return answer_of(DynamoError("ResourceInUseException", f"Table already exists: {name}"))
+        return bucket.index.commit(change)
+
+    def _let_go(self, change: TableChange) -> None:
+        file = self.file(make=False)
+        for name in named_tables(change.request):
+            if file is not None:
+                file.index.commit(BindChange(name, None))
+
+    def _elsewhere(self, change: TableChange, answer: TableAnswer) -> TableAnswer | Bucket:
+        """Return the bucket whose file has the tables of a request, or the answer as it is.
+
+        Asked when a table was not found in the file of all: that costs the others nothing.
+        """
+        file = self.file(make=False)
+        if answer.code != _NOT_FOUND or file is None:
+            return answer
+        with file.index.read() as view:
+            homes = {bound_to(view, name) for name in named_tables(change.request)}
+        if homes <= {None}:
+            return answer
+        if len(homes) > 1:
+            return answer_of(
+                refuse_binding("the tables of one request must all live in one bucket, or in none")
+            )
+        try:
+            return self._buckets.open(homes.pop() or "")
+        except NotFoundError:
+            return answer
 
     def _change(self, operation: str, request: bytes) -> TableChange | TableAnswer:
         try:
@@ -108,7 +185,26 @@ class LockTables:
         if file is None:
             return self._nothing(change)
         with file.index.read() as view:
+            if change.operation == "ListTables" and bound_names(view):
+                return self._list(change, view)
+            answer = change.over(view)
+        elsewhere = self._elsewhere(change, answer)
+        if isinstance(elsewhere, TableAnswer):
+            return elsewhere
+        with elsewhere.index.read() as view:
             return change.over(view)
+
+    def _list(self, change: TableChange, view: IndexView) -> TableAnswer:
+        """List the tables here and those in buckets."""
+        there = []
+        for name, home in bound_names(view).items():
+            try:
+                with self._buckets.open(home).index.read() as other:
+                    if CellRows(other).table(name) is not None:
+                        there.append(name)
+            except NotFoundError:
+                continue  # the bucket went, and the table with it
+        return change.over(view, others=there)
 
     def _nothing(self, change: TableChange) -> TableAnswer:
         """Answer while there is no file, which is as if there were no tables."""
@@ -133,6 +229,17 @@ class LockTables:
         file = self.file(make=False)
         if file is None:
             return 0
+        with file.index.read() as view:
+            homes = set(bound_names(view).values())
+        gone = self._expire_in(file)
+        for home in sorted(homes):
+            try:
+                gone += self._expire_in(self._buckets.open(home))
+            except NotFoundError:
+                continue
+        return gone
+
+    def _expire_in(self, file: Bucket) -> int:
         with file.index.read() as view:
             rows = CellRows(view)
             due = []

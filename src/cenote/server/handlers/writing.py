@@ -8,10 +8,11 @@ Source: https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html, API_
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, cast
 
 from cenote.buckets import (
     NO_CONDITIONS,
+    PutChange,
     PutObject,
     PutPart,
     WriteResult,
@@ -24,9 +25,11 @@ from cenote.ports import Bucket, Content, PartRecord
 from cenote.s3 import OPS, PlainPut, structs
 from cenote.server.call import Call, Written
 from cenote.server.claims import Claimed
+from cenote.server.extensions import transact_items
 from cenote.server.handlers.mapping import checksum_members, conditions_of, content_of
 from cenote.server.intake import Taken
 from cenote.server.receive import body_length, discard, receive
+from cenote.tables import PutWithItems
 
 _PUT_OBJECT: Final = OPS["PutObject"]
 
@@ -64,6 +67,7 @@ def put_object(call: Call) -> object:
     limits.check_tags(tags)
     storage_class = asked.storage_class or "STANDARD"
     limits.check_storage_class(storage_class)
+    items = transact_items(call)
     if conditions is not NO_CONDITIONS:
         rules.check_form(conditions)
         with bucket.index.read() as view:
@@ -80,6 +84,8 @@ def put_object(call: Call) -> object:
             conditions=conditions,
         )
         change = objects.put(request, body.staged, call.now_ms)
+        if items is not None:
+            change = PutWithItems(cast(PutChange, change), items)
         return call.commit(bucket, change, _stored, lambda: discard(call, bucket, body.staged))
 
     return receive(call, bucket, length, claimed.algorithms(), taken)
