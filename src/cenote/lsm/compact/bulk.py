@@ -18,30 +18,57 @@ from typing import Final
 from cenote.lsm.compact.output import OutputTable
 from cenote.lsm.compact.retention import Retention
 from cenote.lsm.compact.source import InputTable, Source
-from cenote.lsm.format import SstHandle, SstLayout, fits_kernels, kernels_in_use
+from cenote.lsm.format import (
+    SstHandle,
+    SstLayout,
+    decode_section,
+    decode_stats,
+    fits_kernels,
+    kernels_in_use,
+)
 from cenote.lsm.format.kernels import DONE, TABLE_FULL, Merger
 from cenote.lsm.keys import KeyRange
+from cenote.objstore import ObjectStore
 
 __all__ = ["BulkMerge", "span_of", "suits_bulk"]
 
 _PIECE_SIZE: Final = 8 * 2**20
+_ASKED_FROM: Final = 2**20
 
 Span = tuple[bytes, "bytes | None"]
 
 
 def suits_bulk(
-    sources: Sequence[Sequence[InputTable]], retention: Retention, layout: SstLayout
+    store: ObjectStore,
+    sources: Sequence[Sequence[InputTable]],
+    retention: Retention,
+    layout: SstLayout,
 ) -> bool:
-    """Tell whether the kernels can do a merge: no callback, no old file, no clipped run."""
-    if kernels_in_use() == "plain":
+    """Tell whether the kernels can do a merge: no callback, no old file, no clipped run.
+
+    An operator has no part in it where no table holds an operand, which large tables are asked
+    for: that takes one request each, and small ones are merged in the time of it.
+    Raises what the store raises, DataError.
+    """
+    if kernels_in_use() == "plain" or retention.filter is not None or not fits_kernels(layout):
         return False
-    if retention.operator is not None or retention.filter is not None or not fits_kernels(layout):
+    tables = [table for each in sources for table in each]
+    clipped = any(table.visible for each in sources if len(each) > 1 for table in each)
+    if clipped or any(table.handle.version != 2 for table in tables):
         return False
-    return all(
-        table.handle.version == 2 and (table.visible is None or len(tables) == 1)
-        for tables in sources
-        for table in tables
-    )
+    if retention.operator is None:
+        return True
+    large = sum([table.size for table in tables]) >= _ASKED_FROM * len(tables)
+    return large and not any(_may_hold_operands(store, table) for table in tables)
+
+
+def _may_hold_operands(store: ObjectStore, table: InputTable) -> bool:
+    info = table.handle.info
+    if not info.stats_size:
+        return True
+    start = info.stats_offset
+    section = store.get_range(table.path, start, start + info.stats_size)
+    return decode_stats(decode_section(section, info.codec)).counts.merges > 0
 
 
 def span_of(tables: Sequence[InputTable], part: KeyRange) -> Span:

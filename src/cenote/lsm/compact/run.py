@@ -81,6 +81,7 @@ class CompactionRun:
         self._context = context
         self._part = 0
         self._merge: _PartMerge | BulkMerge | None = None
+        self._bulk: bool | None = None  # not known yet
         self.bytes_read = 0
 
     @property
@@ -127,7 +128,9 @@ class CompactionRun:
 
     def _begin(self, part: Subcompaction) -> _PartMerge | BulkMerge:
         work, begun = self._work, self._resumed and bool(part.outputs)
-        if begun or not suits_bulk(work.sources, work.retention, work.layout):
+        if self._bulk is None:
+            self._bulk = suits_bulk(work.store, work.sources, work.retention, work.layout)
+        if begun or not self._bulk:
             return _PartMerge(work, part, resumed=begun)
         return BulkMerge(
             [Source(work.store, each, *part.range.span(), work.chunk) for each in work.sources],

@@ -88,6 +88,7 @@ def trees(draw: st.DrawFn) -> list[list[list[Row]]]:
     st.sampled_from([200, 3000, 2**20]),
     st.sampled_from([1, 3]),
     st.sampled_from(Codec),
+    st.booleans(),
 )
 def test_a_compaction_changes_nothing_that_may_be_seen(
     sources: list[list[list[Row]]],
@@ -97,11 +98,13 @@ def test_a_compaction_changes_nothing_that_may_be_seen(
     sst_size: int,
     parts: int,
     codec: Codec,
+    merging: bool,
 ) -> None:
+    """By windows of rows, and without an operator by the kernels, where they are compiled."""
     store = MemoryStore()
     layout = SstLayout(block_size=200, codec=codec, filter_rows_min=10)
     tables = [[table(store, rows, layout) for rows in source] for source in sources]
-    rule = Retention(seq_min, NOW_MS, bottom, Commas())
+    rule = Retention(seq_min, NOW_MS, bottom, Commas() if merging else None)
     run = CompactionRun(
         work(
             store,
@@ -148,6 +151,20 @@ def test_files_end_at_the_size_wanted_and_all_versions_of_a_key_go_into_one() ->
     assert max(size for each, size in zip(made, sizes, strict=True) if each not in holders) < 22_000
     # All but the one that the long key did not fit, and the last.
     assert sorted(sizes)[2] > 10_000
+
+
+@pytest.mark.parametrize("merged", [False, True])
+def test_an_operator_is_left_out_where_no_large_table_holds_an_operand(
+    merged: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cenote.lsm.compact.bulk._ASKED_FROM", 1000)
+    store = MemoryStore()
+    rows = many(2000, 9) + ([operand(b"zz", b"1", 8)] if merged else [])
+    sources = [[table(store, rows)], [table(store, [*many(2000, 3, 3), put(b"zz", b"0", 2)])]]
+    rule = Retention(100, NOW_MS, True, Commas())
+    made = contents(store, finish(CompactionRun(work(store, sources, retention=rule))))
+    assert {row[0]: row[1] for row in made}[b"zz"] == (b"0,1" if merged else b"0")
+    assert len(made) == 2001
 
 
 def test_a_table_is_read_by_few_large_ranges() -> None:
