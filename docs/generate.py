@@ -22,6 +22,7 @@ import msgspec
 from cenote.base import settings_of, variable_of
 from cenote.cli import COMMANDS
 from cenote.cli.configuration import DESCRIPTIONS, MINIO_VARIABLES, REFUSED_FLAGS
+from cenote.cli.db.shapes import SHAPES
 from cenote.cli.serve import FLAGS
 from cenote.lsm import CompactorSettings, DbSettings, GcSettings, ReaderSettings
 from cenote.lsm.metrics import COUNTERS, GAUGES, PREFIX
@@ -116,28 +117,24 @@ def cli_page() -> str:
 
 
 def database_commands_page() -> str:
-    """The help of `cenote db`, its notations, and what its JSON holds."""
+    """The help of `cenote db`, its notation, and what its JSON holds."""
+    text = inspect.getdoc(import_module("cenote.cli.db.notation")) or ""
+    notation = text.partition("\n\nInvariants")[0].partition("JSON.\n\n")[2]
     parts = ["# Commands for databases\n\n" + NOTE]
-    for title, module in (
-        ("Keys and values", "cenote.cli.db.notation"),
-        ("JSON", "cenote.cli.db.documents"),
-    ):
-        text = inspect.getdoc(import_module(module)) or ""
-        body = text.partition("\n\nInvariants")[0].partition("\n\n")[2]
-        parts.append(f"\n## {title}\n\n{_without_owns(body)}\n")
     parts += [f"\n## {name}\n\n```text\n{text}\n```\n" for name, text in db_help_texts()]
+    parts.append(
+        f"\n## Keys and values\n\n{notation}\n\n## JSON\n\n"
+        "Times in `_ms` are milliseconds since the epoch, in `_s` seconds; sizes are bytes. A\n"
+        "field may come with a later version; none goes, or changes its meaning. One with a star\n"
+        "may be absent.\n"
+    )
+    for name, fields in SHAPES.items():
+        parts.append(f"\n### {name}\n\n| field | is |\n|---|---|\n")
+        parts += [f"| `{field}` | {words} |\n" for field, words in fields.items()]
     parts.append(
         "\n## Exit status\n\n0 done; 1 refused or failed; 2 called wrongly; 130 interrupted.\n"
     )
     return "".join(parts)
-
-
-def _without_owns(text: str) -> str:
-    """Leave out of a docstring what is said to those who read the source."""
-    paragraphs = text.split("\n\n")
-    return "\n\n".join(
-        each for each in paragraphs if not each.startswith(("Owns:", "Does not own"))
-    )
 
 
 SETTING = re.compile(r"^([a-z0-9_]+(?:, [a-z0-9_]+)*): ")

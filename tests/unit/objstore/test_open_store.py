@@ -71,6 +71,7 @@ def test_a_relative_directory_of_buckets(tmp_path: Path, monkeypatch: pytest.Mon
         "s3://bucket?conditional_put=dynamo:table",
         "s3://bucket?conditional_put=dynamo:table:500&dynamo_endpoint=http://127.0.0.1:1",
         "gs://bucket/prefix",
+        "gs://bucket/prefix?endpoint=http://127.0.0.1:1&allow_http=true",
         "az://container/prefix?account=name",
     ],
 )

@@ -1,7 +1,7 @@
 """What the files of a database say, as JSON.
 
-Owns: the names and shapes of every JSON object `cenote db` prints of manifests, tables, rows,
-compactions and checkpoints. They stay: fields may come, none goes or changes its meaning.
+Owns: making the JSON objects that `cenote db` prints of manifests, tables, rows, compactions and
+checkpoints. Does not own: what their fields mean, and that they stay (`shapes`).
 
 Times in `_ms` are milliseconds since the epoch, in `_s` seconds; absent facts are null. Bytes stand
 as `notation` tells: NAME, or NAME_hex when they are no UTF-8.
