@@ -48,6 +48,7 @@ from cenote.server.handlers.reading import get_plain
 from cenote.server.handlers.writing import put_plain
 from cenote.server.health import PROBES, is_probe, probe_answer
 from cenote.server.hosts import Hosts
+from cenote.server.identity import IdentityGate, is_form
 from cenote.server.meters import Meters
 from cenote.server.response import header_lines
 from cenote.server.settings import Settings
@@ -88,6 +89,7 @@ class Pipeline:
         # Of several processes: hands over the metrics of all, as text, or None.
         self.count: Callable[[Callable[[str | None], None]], None] | None = None
         self.tables = TableGate(store, settings, keys, clock, rand)
+        self.identity = IdentityGate(settings, keys, clock)
         self._keys = keys
         self._hosts = Hosts(settings.domains)
         self._access_log = access_log
@@ -160,8 +162,11 @@ class Pipeline:
         host_bucket = self._hosts.bucket_of(head.headers.get("host", ""))
         now_ms = self.clock.now_ms()
         if host_bucket is None:
-            if head.method == "POST" and "x-amz-target" in head.headers:
-                return self.tables.begin(call)
+            if head.method == "POST":
+                if "x-amz-target" in head.headers:
+                    return self.tables.begin(call)
+                if is_form(head):
+                    return self.identity.begin(call)
             if head.method == "GET":
                 plain = plain_get(head, keys=self._keys, now_ms=now_ms, region=self.settings.region)
                 if plain is not None:
