@@ -27,7 +27,7 @@ from cenote.lsm.compact.policy import Scheduler
 from cenote.lsm.compact.retention import CompactionFilter
 from cenote.lsm.compact.spec import Spec
 from cenote.lsm.core import Core, OpenOptions
-from cenote.lsm.entry import MERGE, PUT, TOMBSTONE
+from cenote.lsm.entry import KEY_SIZE_MAX, MERGE, PUT, TOMBSTONE, VALUE_SIZE_MAX
 from cenote.lsm.format import BloomPolicy, Checkpoint
 from cenote.lsm.head import PastSource
 from cenote.lsm.merge import MergeOperator
@@ -136,8 +136,19 @@ class AsyncDb(AsyncReads):
         >>> asyncio.run(main())
         1.0
         """
-        op = Op(as_key(key), as_value(value), PUT, ttl_ms, expire_at_ms)
-        return await self._one(op, durable)
+        if (
+            type(key) is not bytes
+            or type(value) is not bytes
+            or not 0 < len(key) <= KEY_SIZE_MAX
+            or len(value) > VALUE_SIZE_MAX
+        ):
+            key, value = as_key(key), as_value(value)
+        taken = self._writer.write_one(key, value, PUT, ttl_ms, expire_at_ms)
+        if taken is PENDING:
+            return await self._one((key, value, PUT, ttl_ms, expire_at_ms), durable)
+        if durable:
+            await self._commits.durable(taken[0])
+        return AsyncWritten(self._commits, taken[0], taken[1])
 
     async def delete(self, key: bytes, *, durable: bool = True) -> AsyncWritten:
         """Delete a key, whether it is there or not. As `put`.
@@ -150,7 +161,7 @@ class AsyncDb(AsyncReads):
         ...         return await db.get(b"k")
         >>> asyncio.run(main())
         """
-        return await self._one(Op(as_key(key), b"", TOMBSTONE), durable)
+        return await self._one((as_key(key), b"", TOMBSTONE, None, None), durable)
 
     async def merge(
         self,
@@ -178,7 +189,7 @@ class AsyncDb(AsyncReads):
         >>> asyncio.run(main())
         b'ab'
         """
-        op = Op(as_key(key), as_value(operand), MERGE, ttl_ms, expire_at_ms)
+        op = (as_key(key), as_value(operand), MERGE, ttl_ms, expire_at_ms)
         return await self._one(op, durable)
 
     async def write(self, batch: WriteBatch, *, durable: bool = True) -> AsyncWritten:
@@ -191,7 +202,7 @@ class AsyncDb(AsyncReads):
         >>> asyncio.run(main())
         1
         """
-        ops = self._core.fold(batch)
+        ops = batch.take(self._writer.merge_operator)
         taken = None
         try:
             taken = self._writer.try_write(ops)
@@ -209,7 +220,7 @@ class AsyncDb(AsyncReads):
     async def _one(self, op: Op, durable: bool) -> AsyncWritten:
         writer = self._writer
         taken = writer.write_one(*op)
-        while isinstance(taken, Pending):
+        while taken is PENDING:
             await self._commits.relieved()
             taken = writer.write_one(*op)
         if durable:

@@ -10,43 +10,42 @@ worked out at once).
 Invariants:
 1. A batch is written once: the second time would be a mistake that nobody sees.
 2. What is folded shares one time of expiry: which of two should hold, nobody could tell.
+
+Why operations are plain tuples: there are as many of them as rows, and the garbage collector looks
+at instances of any other class again and again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Self
+from typing import Self
 
 from cenote.errors import InvalidError
-from cenote.lsm.entry import MERGE, PUT, TOMBSTONE
+from cenote.lsm.entry import KEY_SIZE_MAX, MERGE, PUT, TOMBSTONE, VALUE_SIZE_MAX
 from cenote.lsm.merge import MergeOperator
 from cenote.lsm.options import Ttl, as_key, as_value
 
-__all__ = ["Op", "WriteBatch", "fold_ops"]
+__all__ = ["Op", "WriteBatch", "fold_chain", "no_merge_operator"]
 
-
-class Op(NamedTuple):
-    """One write: what is said of it, before it has a sequence number and a time."""
-
-    key: bytes
-    value: bytes
-    kind: int = PUT
-    ttl_ms: Ttl = None
-    expire_at_ms: int | None = None
+Op = tuple[bytes, bytes, int, Ttl, "int | None"]
+"""One write before it has a number and a time: key, value, kind, ttl_ms, expire_at_ms."""
 
 
 class WriteBatch:
     """Writes that happen together, or not at all. Used once. Not thread-safe.
 
-    >>> batch = WriteBatch().put(b"a", b"1").delete(b"b")
+    `len` is the number of keys.
+
+    >>> batch = WriteBatch().put(b"a", b"1").delete(b"b").put(b"a", b"2")
     >>> len(batch)
     2
     """
 
-    __slots__ = ("_ops", "_used")
+    __slots__ = ("_chains", "_ops", "_used")
 
     def __init__(self) -> None:
-        self._ops: list[Op] = []
+        self._ops: dict[bytes, Op] = {}
+        self._chains: dict[bytes, list[Op]] = {}  # of keys whose merges have something below
         self._used = False
 
     def __len__(self) -> int:
@@ -59,72 +58,84 @@ class WriteBatch:
         self, key: bytes, value: bytes, *, ttl_ms: Ttl = None, expire_at_ms: int | None = None
     ) -> Self:
         """Add a put. Raises InvalidError when the batch was written already."""
-        return self._add(Op(as_key(key), as_value(value), PUT, ttl_ms, expire_at_ms))
+        if (
+            type(key) is not bytes
+            or type(value) is not bytes
+            or not 0 < len(key) <= KEY_SIZE_MAX
+            or len(value) > VALUE_SIZE_MAX
+        ):
+            key, value = as_key(key), as_value(value)
+        if self._used:
+            raise _used()
+        self._ops[key] = (key, value, PUT, ttl_ms, expire_at_ms)
+        if self._chains:
+            self._chains.pop(key, None)
+        return self
 
     def delete(self, key: bytes) -> Self:
         """Add a delete."""
-        return self._add(Op(as_key(key), b"", TOMBSTONE))
+        if self._used:
+            raise _used()
+        key = as_key(key)
+        self._ops[key] = (key, b"", TOMBSTONE, None, None)
+        self._chains.pop(key, None)
+        return self
 
     def merge(
         self, key: bytes, operand: bytes, *, ttl_ms: Ttl = None, expire_at_ms: int | None = None
     ) -> Self:
         """Add an operand for the database's merge operator."""
-        return self._add(Op(as_key(key), as_value(operand), MERGE, ttl_ms, expire_at_ms))
-
-    def _add(self, op: Op) -> Self:
         if self._used:
             raise _used()
-        self._ops.append(op)
+        key = as_key(key)
+        op = (key, as_value(operand), MERGE, ttl_ms, expire_at_ms)
+        earlier = self._ops.setdefault(key, op)
+        if earlier is not op:
+            self._chains.setdefault(key, [earlier]).append(op)
         return self
 
-    def take(self) -> Sequence[Op]:
-        """Give the writes away, once. Raises InvalidError(kind="batch_used")."""
+    def take(self, operator: MergeOperator | None) -> Sequence[Op]:
+        """Give the writes away, one per key; from then on the batch counts as written.
+
+        Raises InvalidError (kinds "batch_used", "no_merge_operator", "mixed_expiry"), and what the
+        operator raises; then it does not.
+        """
         if self._used:
             raise _used()
+        ops = self._ops
+        if self._chains:
+            folded = {key: fold_chain(chain, operator) for key, chain in self._chains.items()}
+            ops = ops | folded
         self._used = True
-        return self._ops
+        return list(ops.values())
 
     def give_back(self) -> None:
         """Let it be written after all: the write it was taken for did not happen."""
         self._used = False
 
 
-def fold_ops(ops: Sequence[Op], operator: MergeOperator | None) -> Sequence[Op]:
-    """Return the same writes with one per key, in the order the keys came first.
+def fold_chain(chain: Sequence[Op], operator: MergeOperator | None) -> Op:
+    """Return one operation for a put, delete or merge of a key and the merges that follow.
 
-    Raises InvalidError (kind "no_merge_operator", "mixed_expiry"), and what the operator raises.
+    Raises InvalidError (kinds "no_merge_operator", "mixed_expiry"), and what the operator raises.
     """
-    merges = any(op[2] == MERGE for op in ops)
-    if merges and operator is None:
+    first = chain[0]
+    if len(chain) == 1:
+        return first
+    if operator is None:
         raise no_merge_operator()
-    if not merges or operator is None:
-        latest = {op[0]: op for op in ops}
-        return ops if len(latest) == len(ops) else list(latest.values())
-    pending: dict[bytes, list[Op]] = {}
-    for op in ops:
-        earlier = pending.get(op.key)
-        if earlier is None or op.kind != MERGE:
-            pending[op.key] = [op]
-        else:
-            earlier.append(op)
-    return [chain[0] if len(chain) == 1 else _folded(chain, operator) for chain in pending.values()]
-
-
-def _folded(chain: Sequence[Op], operator: MergeOperator) -> Op:
-    base = chain[0] if chain[0].kind != MERGE else None
-    operands = chain[1:] if base is not None else chain
-    said = {(op.ttl_ms, op.expire_at_ms) for op in chain if op.kind != TOMBSTONE}
-    if len(said) > 1:
+    key, existing, kind, _, _ = first
+    if len({op[3:] for op in chain if op[2] != TOMBSTONE}) > 1:
         raise InvalidError(
             "writes of one key in one batch are folded, and must expire together",
             kind="mixed_expiry",
-            key=chain[0].key,
+            key=key,
         )
-    existing = base.value if base is not None and base.kind == PUT else None
-    key = chain[0].key
-    value = operator.merge(key, existing, [op.value for op in operands])
-    last = chain[-1]
-    return Op(key, value, MERGE if base is None else PUT, last.ttl_ms, last.expire_at_ms)
+    below = existing if kind == PUT else None
+    operands = [op[1] for op in (chain if kind == MERGE else chain[1:])]
+    _, _, _, ttl_ms, expire_at_ms = chain[-1]
+    value = operator.merge(key, below, operands)
+    return key, value, MERGE if kind == MERGE else PUT, ttl_ms, expire_at_ms
 
 
 def no_merge_operator() -> InvalidError:

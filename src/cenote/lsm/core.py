@@ -19,7 +19,6 @@ from msgspec import Struct
 
 from cenote.base import Clock, Rand
 from cenote.errors import InvalidError, UnsupportedError
-from cenote.lsm.batch import Op, WriteBatch, fold_ops
 from cenote.lsm.compact.compactor import Compactor
 from cenote.lsm.compact.policy import Scheduler
 from cenote.lsm.compact.retention import CompactionFilter
@@ -142,20 +141,6 @@ class Core:
                 compactor.compact()
             writer.flush_memtable()
         compactor.compact(spec, rewrite=rewrite)
-
-    def fold(self, batch: WriteBatch) -> Sequence[Op]:
-        """Return the rows of a batch, which counts as written from now on.
-
-        Raises InvalidError and what the merge operator raises; then it does not.
-        """
-        ops = batch.take()
-        folded = None
-        try:
-            folded = fold_ops(ops, self.writer.merge_operator)
-            return folded
-        finally:
-            if folded is None:
-                batch.give_back()
 
     def changes(self, after_seq: int | None, after_wal: int | None) -> Changes:
         """Return the change feed. Raises as `Changes`."""

@@ -19,7 +19,7 @@ from cenote.lsm.compact.policy import Scheduler
 from cenote.lsm.compact.retention import CompactionFilter
 from cenote.lsm.compact.spec import Spec
 from cenote.lsm.core import Core, OpenOptions
-from cenote.lsm.entry import MERGE, PUT, TOMBSTONE
+from cenote.lsm.entry import KEY_SIZE_MAX, MERGE, PUT, TOMBSTONE, VALUE_SIZE_MAX
 from cenote.lsm.format import BloomPolicy, Checkpoint
 from cenote.lsm.head import PastSource
 from cenote.lsm.merge import MergeOperator
@@ -130,7 +130,20 @@ class Db(Reads):
         ...     db.put(b"k", b"v").seq
         1
         """
-        return self._one(Op(as_key(key), as_value(value), PUT, ttl_ms, expire_at_ms), durable)
+        if (
+            type(key) is not bytes
+            or type(value) is not bytes
+            or not 0 < len(key) <= KEY_SIZE_MAX
+            or len(value) > VALUE_SIZE_MAX
+        ):
+            key, value = as_key(key), as_value(value)
+        writer = self._writer
+        taken = writer.write_one(key, value, PUT, ttl_ms, expire_at_ms)
+        if taken is PENDING:
+            taken = writer.write([(key, value, PUT, ttl_ms, expire_at_ms)])
+        if durable:
+            writer.commit(taken[0])
+        return Written(writer, taken[0], taken[1])
 
     def delete(self, key: bytes, *, durable: bool = True) -> Written:
         """Delete a key, whether it is there or not. Raises as `put`.
@@ -142,7 +155,7 @@ class Db(Reads):
         ...     b"k" in db
         False
         """
-        return self._one(Op(as_key(key), b"", TOMBSTONE), durable)
+        return self._one((as_key(key), b"", TOMBSTONE, None, None), durable)
 
     def merge(
         self,
@@ -168,7 +181,8 @@ class Db(Reads):
         ...     db.get(b"k")
         b'ab'
         """
-        return self._one(Op(as_key(key), as_value(operand), MERGE, ttl_ms, expire_at_ms), durable)
+        op = (as_key(key), as_value(operand), MERGE, ttl_ms, expire_at_ms)
+        return self._one(op, durable)
 
     def write(self, batch: WriteBatch, *, durable: bool = True) -> Written:
         """Write a batch: all of it is seen together, or nothing is. Raises as `put`.
@@ -180,7 +194,7 @@ class Db(Reads):
         ...     db.write(cenote.WriteBatch().put(b"a", b"1").delete(b"b")).seq
         1
         """
-        ops = self._core.fold(batch)
+        ops = batch.take(self._writer.merge_operator)
         taken = None
         try:
             taken = self._writer.write(ops)
@@ -194,7 +208,7 @@ class Db(Reads):
     def _one(self, op: Op, durable: bool) -> Written:
         writer = self._writer
         taken = writer.write_one(*op)
-        if isinstance(taken, Pending):
+        if taken is PENDING:
             taken = writer.write([op])
         if durable:
             writer.commit(taken[0])

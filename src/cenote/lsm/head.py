@@ -53,7 +53,7 @@ class HeadSource(ViewSource):
             return super().find(as_key(key), durable_only)
         writer = self.writer
         if writer.error is not None:
-            raise writer.error
+            raise writer.error.with_traceback(None)
         self.metrics.gets += 1
         return writer.view.get(key, self._head)
 
@@ -89,6 +89,15 @@ class PastSource(ViewSource):
         if durable_only:
             return writer.view, reading_of(writer, min(self.seq, writer.durable_seq))
         return writer.view, self._reading
+
+    def find(self, key: bytes, durable_only: bool) -> Row | Pending | None:
+        writer = self.writer
+        if durable_only or type(key) is not bytes or not key or not self.open:
+            return super().find(as_key(key), durable_only)
+        if writer.error is not None:
+            raise writer.error.with_traceback(None)
+        self.metrics.gets += 1
+        return writer.view.get(key, self._reading)
 
     def pin(self, options: ScanOptions) -> tuple[Reading, Callable[[], None] | None]:
         writer = self.writer

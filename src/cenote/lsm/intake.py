@@ -187,7 +187,7 @@ class Intake:
     ) -> Written | Pending:
         """Take one operation, as `try_write` does, at half the cost."""
         if kind == MERGE or self.segment_extractor is not None:
-            return self.try_write([(key, value, kind, ttl_ms, expire_at_ms)])  # type: ignore[list-item]
+            return self.try_write([(key, value, kind, ttl_ms, expire_at_ms)])
         with self._lock:
             if self._barred and not self._admitted():
                 return PENDING
@@ -216,7 +216,7 @@ class Intake:
                 log.rows.append((key, value, number, kind, now, expire_ts))
             noting = self.noting
             if noting is not None:
-                noting(number, [(key, value, kind, ttl_ms, expire_at_ms)])  # type: ignore[list-item]
+                noting(number, [(key, value, kind, ttl_ms, expire_at_ms)])
             if now >= self.tracker.next_ms:
                 self.tracker.note(number, now)
             self.metrics.writes += 1

@@ -15,7 +15,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from operator import itemgetter
 
-from cenote.lsm.batch import Op, fold_ops, no_merge_operator
+from cenote.lsm.batch import Op, fold_chain, no_merge_operator
 from cenote.lsm.entry import MERGE, PUT, TOMBSTONE, Row
 from cenote.lsm.merge import MergeOperator
 from cenote.lsm.options import expiry_of
@@ -48,23 +48,24 @@ class OwnWrites:
 
     def add(self, op: Op) -> None:
         """Note a write. Raises InvalidError for a merge without an operator."""
-        if op.kind == MERGE:
+        key = op[0]
+        if op[2] == MERGE:
             if self._operator is None:
                 raise no_merge_operator()
-            earlier = self._chains.get(op.key)
+            earlier = self._chains.get(key)
             if earlier is not None:
                 earlier.append(op)
                 return
-        self._chains[op.key] = [op]
+        self._chains[key] = [op]
 
     def ops(self) -> Sequence[Op]:
         """Return one operation per key. Raises InvalidError, what the operator raises."""
-        return fold_ops([op for chain in self._chains.values() for op in chain], self._operator)
+        return [fold_chain(chain, self._operator) for chain in self._chains.values()]
 
     def covers(self, key: bytes) -> bool:
         """Tell whether what is seen of `key` depends on own writes alone."""
         chain = self._chains.get(key)
-        return chain is not None and chain[0].kind != MERGE
+        return chain is not None and chain[0][2] != MERGE
 
     def touches(self, key: bytes) -> bool:
         """Tell whether there are own writes of `key`."""
@@ -87,16 +88,16 @@ class OwnWrites:
         expire_ts = None if below is None else below[5]
         operands = []
         now = self._now_ms()
-        for op in chain:
-            if op.kind == TOMBSTONE:
+        for _, given, kind, ttl_ms, expire_at_ms in chain:
+            if kind == TOMBSTONE:
                 value, expire_ts = None, None
                 continue
-            ends = expiry_of(op.ttl_ms, op.expire_at_ms, self._default_ttl, now)
+            ends = expiry_of(ttl_ms, expire_at_ms, self._default_ttl, now)
             gone = ends is not None and ends <= now
-            if op.kind == PUT:
-                value, expire_ts = (None, None) if gone else (op.value, ends)
+            if kind == PUT:
+                value, expire_ts = (None, None) if gone else (given, ends)
             elif not gone:
-                operands.append(op.value)
+                operands.append(given)
                 expire_ts = ends
         if operands:
             if self._operator is None:

@@ -172,7 +172,7 @@ class OpenTransaction(Source):
         """Keep a write for the commit. Raises InvalidError for a merge without an operator."""
         self.require_open()
         self._own.add(op)
-        self.footprint.write(op.key)
+        self.footprint.write(op[0])
 
     def require_open(self) -> None:
         """Raise ClosedError when it has ended, or the database has."""
@@ -237,17 +237,17 @@ class TransactionWrites:
         self, key: bytes, value: bytes, *, ttl_ms: Ttl = None, expire_at_ms: int | None = None
     ) -> None:
         """Write a value when it commits; reads of this transaction see it at once."""
-        self._open.add(Op(as_key(key), as_value(value), PUT, ttl_ms, expire_at_ms))
+        self._open.add((as_key(key), as_value(value), PUT, ttl_ms, expire_at_ms))
 
     def delete(self, key: bytes) -> None:
         """Delete a key when it commits; reads of this transaction see it at once."""
-        self._open.add(Op(as_key(key), b"", TOMBSTONE))
+        self._open.add((as_key(key), b"", TOMBSTONE, None, None))
 
     def merge(
         self, key: bytes, operand: bytes, *, ttl_ms: Ttl = None, expire_at_ms: int | None = None
     ) -> None:
         """Add an operand when it commits; reads of this transaction see it at once."""
-        self._open.add(Op(as_key(key), as_value(operand), MERGE, ttl_ms, expire_at_ms))
+        self._open.add((as_key(key), as_value(operand), MERGE, ttl_ms, expire_at_ms))
 
     def mark_read(self, *keys: bytes) -> None:
         """Have others' writes of `keys` be conflicts, as if they had been read."""

@@ -91,7 +91,9 @@ class AsyncWritten(_Handle):
     __slots__ = ("_commits",)
 
     def __init__(self, commits: Commits, seq: int, created_ms: int) -> None:
-        super().__init__(commits.writer, seq, created_ms)
+        self._writer = commits.writer
+        self.seq = seq
+        self.created_ms = created_ms
         self._commits = commits
 
     async def wait(self) -> None:
