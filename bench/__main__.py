@@ -15,6 +15,7 @@ NAMES = {
     "footprint": "idle memory, time to the first stored object, import of the command line",
     "install_size": "megabytes on disk beyond Python",
     "workers": "GET and PUT of 1 KiB by one process and by several",
+    "engine": "cenote.AsyncDb against the slatedb package, operation by operation",
     "library": "cenote.Store in process, from one thread and from many",
 }
 

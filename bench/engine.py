@@ -1,0 +1,224 @@
+"""The engine against the `slatedb` package, both called from Python, row by row.
+
+    python -m bench engine [--rounds 3] [--rows 200000] [--only get] [--without directory]
+
+Each contender is a process of its own; they take turns. `memory` and `directory` are two places to
+keep a database. Ratios are ours over theirs, of time (or memory) for the same work: the median of
+the rounds' ratios. The aims are those of docs/reference/engine-speed.md.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.rounds import Verdicts, median, options, ratio, scratch, table
+
+CONTENDERS = {"cenote": "engine_cenote", "slatedb": "engine_wheel"}
+
+
+@dataclass(frozen=True)
+class Step:
+    """A row of the table: what is called in each round, and the aim for the ratio."""
+
+    what: str
+    call: tuple[Any, ...]
+    aim: float | None
+    unit: str = "us"
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Calls that are made once, then steps. `once`: each step in one round only."""
+
+    calls: tuple[tuple[Any, ...], ...]
+    steps: tuple[Step, ...]
+    once: bool = False
+
+
+def phases(rows: int, disk: bool) -> list[Phase]:
+    """Return what is measured, in order."""
+    return [
+        Phase(
+            (("open", "fresh"), ("put", 2000), ("batch", 2000, 1000)),
+            (
+                Step("put, one caller", ("put", 3000), 1 / 30),
+                Step("put, 64 tasks", ("put_tasks", 6400), 1 / 25),
+                Step("batch of 100, a row", ("batch", 10_000, 100), 1 / 25),
+                Step("batch of 1000, a row", ("batch", 10_000, 1000), 1 / 25),
+                Step("transaction: get, put", ("transaction", 1000), 1 / 15),
+                Step("put and flush", ("put_flush", 100), 0.8 if disk else 0.5),
+            ),
+        ),
+        Phase(
+            (("open", "full"), ("fill", 50_000), ("get", 1000, 50_000)),
+            (
+                Step("get from memory", ("get", 3000, 50_000), 1 / 40),
+                Step("get from memory, 64 tasks", ("get_tasks", 6400, 50_000), 1 / 40),
+                Step("miss in memory", ("miss", 3000, 50_000), 1 / 40),
+            ),
+        ),
+        Phase(
+            (("open", "slow", 100),),
+            (Step("durable put, interval 100 ms", ("durable", 5), 1.0),),
+        ),
+        Phase(
+            (("open", "quick", 1), ("durable", 10)),
+            (
+                Step("durable put, interval 1 ms", ("durable", 100), 0.7),
+                Step("durable put, 64 tasks, 1 ms", ("durable_tasks", 1280), 0.35),
+            ),
+        ),
+        Phase(
+            (("open", "files"),),
+            (Step("load in batches of 1000, flushed, a row", ("load", 3), 1 / 12),),
+            once=True,
+        ),
+        Phase(
+            (("get", rows // 4, rows), ("miss", 1000, rows), ("scan",)),
+            (
+                Step("get, 3 files of level 0", ("get", 3000, rows), 1 / 10),
+                Step("miss, 3 files of level 0", ("miss", 3000, rows), 1 / 12),
+                Step("scan, 3 files, its best way, a row", ("scan",), 1 / 8),
+            ),
+        ),
+        Phase((), (Step("compaction of the 3, a row", ("compact",), 0.5),), once=True),
+        Phase(
+            (("open", "files"), ("get", rows // 4, rows), ("miss", 1000, rows), ("scan",)),
+            (
+                Step("get, one sorted run", ("get", 3000, rows), 1 / 12),
+                Step("get, 64 tasks, one sorted run", ("get_tasks", 6400, rows), 1 / 12),
+                Step("miss, one sorted run", ("miss", 3000, rows), 1 / 12),
+                Step("scan, one run, its best way, a row", ("scan",), 1 / 15),
+                Step("scan row by row, a row", ("scan_rows", 20_000), 1 / 100),
+                Step("seek and 100 rows", ("seek", 200), 1 / 12),
+                Step("get, first touch", ("first_touch", 300), 1 / 5),
+            ),
+        ),
+    ]
+
+
+class Worker:
+    """A contender's process."""
+
+    def __init__(self, module: str, place: str, rows: int) -> None:
+        argv = [sys.executable, "-m", "bench.engine_worker", module, place, str(rows)]
+        self._child = subprocess.Popen(
+            argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+        )
+
+    def call(self, *words: Any) -> Any:
+        """Have a method called and return what it returned."""
+        assert self._child.stdin is not None
+        assert self._child.stdout is not None
+        self._child.stdin.write(json.dumps(words) + "\n")
+        self._child.stdin.flush()
+        line = self._child.stdout.readline()
+        if not line:
+            raise SystemExit(f"a contender ended while it should {words}")
+        return json.loads(line)
+
+    def close(self) -> None:
+        assert self._child.stdin is not None
+        self._child.stdin.close()
+        try:
+            self._child.wait(60)
+        except subprocess.TimeoutExpired:
+            self._child.kill()
+            self._child.wait()
+
+
+@contextmanager
+def workers(place: Path | None, rows: int) -> Iterator[dict[str, Worker]]:
+    """Start every contender."""
+    with ExitStack() as stack:
+        crew = {}
+        for name, module in CONTENDERS.items():
+            where = "memory"
+            if place is not None:
+                (place / name).mkdir(parents=True)
+                where = str(place / name)
+            crew[name] = Worker(module, where, rows)
+            stack.callback(crew[name].close)
+        yield crew
+
+
+Results = dict[tuple[str, str], dict[str, list[float]]]
+
+
+def measure(args: Any, kind: str, place: Path | None, aims: dict[Any, float]) -> Results:
+    """Run all phases at one place."""
+    results: Results = {}
+    with workers(place, args.rows) as crew:
+        for phase in phases(args.rows, place is not None):
+            before = {name: worker.call("rss") for name, worker in crew.items()}
+            for worker in crew.values():
+                for call in phase.calls:
+                    worker.call(*call)
+            for step in phase.steps:
+                if not phase.once and args.only and args.only not in step.what:
+                    continue
+                seen: dict[str, list[float]] = {name: [] for name in crew}
+                for _ in range(1 if phase.once else args.rounds):
+                    for name, worker in crew.items():
+                        seen[name].append(worker.call(*step.call))
+                results[kind, step.what] = seen
+                if step.aim is not None:
+                    aims[kind, step.what] = step.aim
+                tell(kind, step.what, seen)
+            if phase.once and phase.steps[0].call[0] == "load":
+                added = {n: [w.call("rss")[0] - before[n][0]] for n, w in crew.items()}
+                results[kind, "memory after the load, MB"] = added
+                if place is not None:
+                    aims[kind, "memory after the load, MB"] = 0.6
+        peaks = {name: [worker.call("rss")[1]] for name, worker in crew.items()}
+        results[kind, "memory at the peak, MB"] = peaks
+        aims[kind, "memory at the peak, MB"] = 1.0
+    return results
+
+
+def tell(kind: str, what: str, seen: dict[str, list[float]]) -> None:
+    """Print a row as soon as there is one, on standard error."""
+    cells = [f"{name} {median(values):.2f}" for name, values in seen.items()]
+    print(f"{time.strftime('%H:%M:%S')} {kind}: {what}: {', '.join(cells)}", file=sys.stderr)
+
+
+def main() -> int:
+    parser = options(__doc__, rounds=3)
+    parser.add_argument("--rows", type=int, default=200_000)
+    parser.add_argument("--only", default="", help="steps whose name has this in it")
+    args = parser.parse_args()
+    results: Results = {}
+    aims: dict[Any, float] = {}
+    with scratch(args.folder) as folder:
+        for kind, place in (("memory", None), ("directory", folder / "engines")):
+            if kind not in args.without:
+                results |= measure(args, kind, place, aims)
+    return report(results, aims)
+
+
+def report(results: Results, aims: dict[Any, float]) -> int:
+    """Print the table and compare with the aims."""
+    lines = []
+    for (kind, what), seen in results.items():
+        ours, theirs = seen["cenote"], seen["slatedb"]
+        share = ratio(ours, theirs)
+        told = f"{share:.2f}" if share > 0.3 else f"1/{1 / share:.0f}"
+        lines.append([f"{kind}: {what}", f"{median(ours):.2f}", f"{median(theirs):.2f}", told])
+    table(["us, unless it says otherwise", "cenote", "slatedb", "ratio"], lines)
+    verdicts = Verdicts()
+    for (kind, what), aim in aims.items():
+        seen = results[kind, what]
+        verdicts.at_most(f"{kind}: {what}", ratio(seen["cenote"], seen["slatedb"]), aim, ".4f")
+    return verdicts.code
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,55 @@
+"""The rows that the engines are compared on: 16-byte keys in shuffled order, values of 100 bytes."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from time import perf_counter
+
+__all__ = ["clocked", "key", "keys", "missing", "rows_in_parts", "sampled", "tasks_of", "value"]
+
+_random = random.Random(7)
+_VALUES = [_random.randbytes(100) for _ in range(4096)]
+TASKS = 64
+
+
+def key(number: int) -> bytes:
+    return b"user%012d" % number
+
+
+def value(number: int) -> bytes:
+    return _VALUES[number & 4095]
+
+
+def keys(count: int, start: int = 0) -> list[bytes]:
+    """Return keys in an order that is always the same and is none."""
+    made = [key(start + number) for number in range(count)]
+    random.Random(count + start).shuffle(made)
+    return made
+
+
+def rows_in_parts(count: int, parts: int) -> list[list[tuple[bytes, bytes]]]:
+    """Return rows dealt to parts that overlap wholly."""
+    rows = [(name, value(at)) for at, name in enumerate(keys(count))]
+    return [rows[at::parts] for at in range(parts)]
+
+
+def sampled(count: int, of: int, seed: int) -> list[bytes]:
+    chosen = random.Random(seed)
+    return [key(chosen.randrange(of)) for _ in range(count)]
+
+
+def missing(count: int, of: int) -> list[bytes]:
+    """Return keys that lie among the others and are not there."""
+    return [key(at * 7919 % of) + b"x" for at in range(count)]
+
+
+async def clocked(work: Callable[[], Awaitable[object]], per: int) -> float:
+    """Return the microseconds a unit of `work` took, of which there are `per`."""
+    began = perf_counter()
+    await work()
+    return (perf_counter() - began) / per * 1e6
+
+
+def tasks_of(items: Sequence[bytes]) -> list[Sequence[bytes]]:
+    return [items[at::TASKS] for at in range(TASKS)]
