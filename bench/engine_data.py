@@ -1,4 +1,4 @@
-"""The rows that the engines are compared on: 16-byte keys in shuffled order, values of 100 bytes."""
+"""The rows the engines are compared on: 16-byte keys in no order, values of 100 bytes."""
 
 from __future__ import annotations
 
