@@ -96,6 +96,7 @@ def _help(
         parent=parent,
         max_content_width=HELP_WIDTH,
         terminal_width=HELP_WIDTH,
+        help_option_names=["-h", "--help"],  # the group's own; click keeps what it made of it
     )
     yield name, command.get_help(context)
     if isinstance(command, click.Group):
