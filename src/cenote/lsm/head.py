@@ -12,13 +12,13 @@ Invariants:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from cenote.errors import ClosedError
 from cenote.lsm.entry import Row
 from cenote.lsm.options import Reading, as_key
-from cenote.lsm.plan import Pending
+from cenote.lsm.plan import Pending, Plan
 from cenote.lsm.source import ScanOptions, ViewSource, readahead_of
 from cenote.lsm.view import View
 from cenote.lsm.writer import Writer
@@ -49,13 +49,30 @@ class HeadSource(ViewSource):
         return writer.view, self._head
 
     def find(self, key: bytes, durable_only: bool) -> Row | Pending | None:
-        if durable_only or type(key) is not bytes or not key:
-            return super().find(as_key(key), durable_only)
         writer = self.writer
+        if durable_only:
+            writer.require_open()
+            self.metrics.gets += 1
+            with _Durable(writer) as reading:
+                return writer.view.get(as_key(key), reading)
+        if type(key) is not bytes or not key:
+            return super().find(as_key(key), durable_only)
         if writer.error is not None:
             raise writer.error.with_traceback(None)
         self.metrics.gets += 1
         return writer.view.get(key, self._head)
+
+    def find_plan(self, key: bytes, durable_only: bool) -> Plan[Row | None]:
+        if not durable_only:
+            return (yield from super().find_plan(key, durable_only))
+        with _Durable(self.writer):
+            return (yield from super().find_plan(key, durable_only))
+
+    def find_many(self, keys: Sequence[bytes], durable_only: bool) -> Plan[list[Row | None]]:
+        if not durable_only:
+            return (yield from super().find_many(keys, durable_only))
+        with _Durable(self.writer):
+            return (yield from super().find_many(keys, durable_only))
 
     def pin(self, options: ScanOptions) -> tuple[Reading, Callable[[], None] | None]:
         writer = self.writer
@@ -115,6 +132,22 @@ class PastSource(ViewSource):
     def __del__(self) -> None:
         if getattr(self, "open", False) and hasattr(self, "seq"):
             self.close()
+
+
+class _Durable:
+    """Keeps what is durable readable meanwhile: a write of another thread would let it go."""
+
+    __slots__ = ("_seq", "_writer")
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+
+    def __enter__(self) -> Reading:
+        self._seq = pin_durable(self._writer)
+        return reading_of(self._writer, self._seq)
+
+    def __exit__(self, *_: object) -> None:
+        self._writer.unpin(self._seq)
 
 
 def reading_of(writer: Writer, seq_max: int | None) -> Reading:
