@@ -32,13 +32,13 @@ from cenote.lsm.format import (
 )
 from cenote.lsm.manifest.state import FlushMark, L0Addition, add_l0
 from cenote.lsm.manifest.store import ManifestStore
-from cenote.lsm.memtable import Memtable
+from cenote.lsm.memtable import Chain, Memtable
 from cenote.lsm.place import Place
 from cenote.lsm.segments import SegmentExtractor, split_rows
 from cenote.lsm.settings import DbSettings
 from cenote.objstore import Version
 
-__all__ = ["Flusher", "layout_of", "needed_rows"]
+__all__ = ["Flusher", "layout_of", "needed_chains", "needed_rows"]
 
 # Stores take this much in one request, and more only in pieces.
 _ONE_PUT_MAX: Final = 256 * 2**20
@@ -69,6 +69,30 @@ def needed_rows(memtable: Memtable, keep_from: int) -> list[Row]:
             continue
         found.append(row)
         settled = row[0] if row[2] <= keep_from and row[3] != MERGE else None
+    return found
+
+
+def needed_chains(memtable: Memtable, keep_from: int) -> dict[bytes, Chain]:
+    """Return the chains of a memtable without the versions nobody at `keep_from` or later reads."""
+    chains = memtable.chains
+    if len(chains) == memtable.count:
+        return chains
+    return {
+        key: chain if chain[5] is None else _needed(chain, keep_from)
+        for key, chain in chains.items()
+    }
+
+
+def _needed(chain: Chain, keep_from: int) -> Chain:
+    above: list[Chain] = []
+    while (older := chain[5]) is not None and (chain[0] > keep_from or chain[1] == MERGE):
+        above.append(chain)
+        chain = older
+    if older is None:
+        return above[0] if above else chain
+    found: Chain = (*chain[:5], None)
+    for each in reversed(above):
+        found = (*each[:5], found)
     return found
 
 
@@ -134,10 +158,9 @@ class Flusher:
         return made
 
     def _encode(self, memtable: Memtable, keep_from: int) -> list[_File]:
-        whole = self._extractor is None and len(memtable) == memtable.count
-        if whole and len(memtable) and fits_kernels(self._layout):
+        if self._extractor is None and len(memtable) and fits_kernels(self._layout):
             builder = SstBuilder(self._layout)
-            builder.add_chains(memtable.chains)  # the kernels sort as well
+            builder.add_chains(needed_chains(memtable, keep_from))  # the kernels sort as well
             return [self._file(builder, b"")]
         files = []
         for segment, rows in split_rows(self._extractor, needed_rows(memtable, keep_from)):

@@ -15,6 +15,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+from weakref import ref
 
 from cenote.base import Clock, Rand
 from cenote.errors import ClosedError, Error, UnavailableError
@@ -25,7 +26,7 @@ from cenote.lsm.intake import STALL_SECONDS, Intake
 from cenote.lsm.jobs import Jobs
 from cenote.lsm.manifest.state import FlushMark, add_checkpoint, newest_l0_id
 from cenote.lsm.manifest.store import ManifestStore
-from cenote.lsm.memtable import Memtable
+from cenote.lsm.memtable import Memtable, let_go
 from cenote.lsm.metrics import Metrics
 from cenote.lsm.segments import SegmentExtractor
 from cenote.lsm.settings import DbSettings
@@ -143,9 +144,9 @@ class Flushing(Intake):
                 return False
             if self.l0_full and not full:
                 self._make_room(waits)
-            memtable = memtables[-1]
+            chains, gone = memtables[-1].chains, ref(memtables[-1])
             try:
-                self._flush(memtable)
+                self._flush(memtables[-1])
             except ClosedError as error:
                 self._shut(error)
                 raise
@@ -154,6 +155,9 @@ class Flushing(Intake):
                 raise
             self._flush_error = None
             self.metrics.memtables_flushed += 1
+            del memtables
+            if gone() is None:  # no read holds it
+                let_go(chains)
             return True
 
     def _flush(self, memtable: Memtable) -> None:

@@ -14,12 +14,15 @@ Invariants:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Final
 
 from cenote.base import Clock, Rand, SystemClock, SystemRand, failpoint
 from cenote.errors import DataError, NotFoundError
 from cenote.lsm.cache import BlockCache
+from cenote.lsm.entry import Row
 from cenote.lsm.flushing import Parts
 from cenote.lsm.format import BloomPolicy
 from cenote.lsm.guard import Guard
@@ -38,6 +41,8 @@ if TYPE_CHECKING:
     from cenote.lsm.place import Place
 
 __all__ = ["open_writer"]
+
+_AT_ONCE: Final = 8
 
 failpoint.register("lsm.open.replayed_file", "lsm.open.replayed")
 
@@ -82,7 +87,9 @@ def open_writer(
     )
     if tables is None:
         cache = BlockCache(settings.block_cache_size)
-        tables = Tables(place.store, place, cache, settings, metrics)
+        tables = Tables(
+            place.store, place, cache, settings, metrics, filter_policies=filter_policies
+        )
     parts = Parts(
         place=place,
         settings=settings,
@@ -111,15 +118,36 @@ def open_writer(
 
 
 def _replay(writer: Writer, files: WalFiles, numbers: Sequence[int]) -> None:
-    for number in numbers:
+    def read(number: int) -> list[Row]:
         try:
-            rows = files.read(number)
+            return files.read(number)
         except NotFoundError as error:
             # A later writer may have flushed it, and its collector deleted it.
             check_epochs(writer.manifests.refresh().value, writer.epoch)
             raise DataError(
                 f"log file {number} is missing, and was listed", kind="wal_gap", number=number
             ) from error
+
+    found: Iterator[list[Row]] = map(read, numbers)
+    if writer.background and len(numbers) > 1:
+        found = _read_ahead(read, numbers)
+    for number, rows in zip(numbers, found, strict=True):
         failpoint.hit("lsm.open.replayed_file")
         writer.replay(number, rows)
     failpoint.hit("lsm.open.replayed")
+
+
+def _read_ahead(read: Callable[[int], list[Row]], numbers: Sequence[int]) -> Iterator[list[Row]]:
+    """Yield what `read` returns of each number, in order, while the next ones are on their way."""
+    with ThreadPoolExecutor(min(len(numbers), _AT_ONCE), "cenote-replay") as pool:
+        coming: deque[Future[list[Row]]] = deque()
+        try:
+            for number in numbers:
+                coming.append(pool.submit(read, number))
+                if len(coming) == _AT_ONCE:
+                    yield coming.popleft().result()
+            while coming:
+                yield coming.popleft().result()
+        finally:
+            for each in coming:
+                each.cancel()

@@ -86,7 +86,12 @@ def take_over(
         listed = wal.listed(max(found.value.replay_after_wal_id - 1, 0))
         _check_present(found.value, listed, wal)
     failpoint.hit("lsm.open.before_claim")
-    claimed = claim_writer(manifests, compactor=compactor, first=lambda: new_manifest(extractor))
+    claimed = claim_writer(
+        manifests,
+        compactor=compactor,
+        first=lambda: new_manifest(extractor),
+        absent=found is None,
+    )
     failpoint.hit("lsm.open.after_claim")
     if place.doubted:
         manifests.prove()

@@ -464,3 +464,15 @@ def test_the_log_job_flushes_after_the_interval_and_then_sleeps(store: MemorySto
     writer.jobs.step()
     assert writer.durable_seq == 2
     assert requests.requests == []
+
+
+def test_a_long_log_is_read_ahead_in_order(store: MemoryStore) -> None:
+    writer = opened(store)
+    for n in range(50):
+        put(writer, b"%d" % (n % 7), b"%d" % n)
+    again = opened(store, background=True)
+    assert [get(again, b"%d" % (n % 7)) for n in range(43, 50)] == [
+        b"%d" % n for n in range(43, 50)
+    ]
+    assert again.last_seq == 50
+    again.close()

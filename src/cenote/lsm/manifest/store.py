@@ -128,16 +128,21 @@ class NumberedStore(Generic[T]):
             raise NotFoundError(f"there is nothing at {self.path(1)}", kind="no_database")
         return latest
 
-    def update(self, edit: Callable[[Version[T] | None], T | None]) -> Version[T]:
+    def update(
+        self, edit: Callable[[Version[T] | None], T | None], *, absent: bool = False
+    ) -> Version[T]:
         """Make the next version by an edit of the latest.
 
         `edit` returns the next value, or None to leave it as it is. It begins with what is known
-        here, without a request. Returns the version made, or the latest.
+        here, without a request; with `absent`, that is that there is none yet. Returns the version
+        made, or the latest.
         Raises what `edit` raises; UnavailableError, whose `effect_unknown` tells that the change
         may have been made; NotFoundError when there is none and `edit` makes none.
         """
         with self._lock:
-            current = self._known if self._known is not None else self.load()
+            current = self._known
+            if current is None and not absent:
+                current = self.load()
             for _ in range(_TRIES_MAX):
                 value = edit(current)
                 if value is None:
@@ -261,11 +266,16 @@ def check_epochs(
 
 
 def claim_writer(
-    manifests: ManifestStore, *, compactor: bool, first: Callable[[], Manifest]
+    manifests: ManifestStore,
+    *,
+    compactor: bool,
+    first: Callable[[], Manifest],
+    absent: bool = False,
 ) -> Version[Manifest]:
     """Take the writer's next epoch, and with `compactor` the compactor's, in one change.
 
-    `first` makes the manifest where there is none. Every earlier writer is fenced from its next
+    `first` makes the manifest where there is none; `absent` tells that there was none a moment ago,
+    and saves to look. Every earlier writer is fenced from its next
     manifest on; its log must be fenced too. Raises UnavailableError(kind="not_initialized") for a
     clone that is still being made, UnsupportedError for a manifest that must not be written.
     """
@@ -284,4 +294,4 @@ def claim_writer(
             compactor_epoch=manifest.compactor_epoch + (1 if compactor else 0),
         )
 
-    return manifests.update(edit)
+    return manifests.update(edit, absent=absent)
