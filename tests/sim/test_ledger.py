@@ -29,7 +29,7 @@ def test_any_first_part_from_the_acknowledged_on_may_survive() -> None:
         assert (branch.offset, old.cut) == (n, n)
         ledger.durable(old, 2)  # an answer that was under way
         if n == 2:
-            with pytest.raises(LawBroken, match="write 3 .* was acknowledged"):
+            with pytest.raises(LawBroken, match=r"write 3 .* was acknowledged"):
                 ledger.durable(old, 3)
 
 

@@ -19,7 +19,7 @@ from cenote.testing.sim import (
     Stuck,
     Weather,
     World,
-    simulated_locks,
+    simulated_threading,
 )
 
 
@@ -74,7 +74,7 @@ class Counting:
             self.acknowledged.append(name)
 
     def run(self) -> None:
-        with simulated_locks():
+        with simulated_threading():
             self.world.run()
         objects = self.disk.objects
         values = [Number().decode(objects.get(meta.path).data) for meta in objects.list("n")]
@@ -166,7 +166,7 @@ def test_locks_give_the_turn_away() -> None:
             world.pause(2.0)
             seen.append("lets go")
 
-    with simulated_locks():
+    with simulated_threading():
         machine.spawn("first", first)
         machine.spawn("second", second)
         world.run()
@@ -182,7 +182,7 @@ def test_nobody_can_go_on() -> None:
     def forever() -> None:
         threading.Event().wait()
 
-    with simulated_locks(), pytest.raises(Stuck, match="m/forever waits for a condition"):
+    with simulated_threading(), pytest.raises(Stuck, match="m/forever waits for a condition"):
         machine.spawn("forever", forever)
         world.run()
 

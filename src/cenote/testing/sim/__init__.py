@@ -8,7 +8,8 @@ seed everything happens again, to the last request.
 from cenote.testing.sim.clock import SimClock
 from cenote.testing.sim.dice import Dice
 from cenote.testing.sim.ledger import ACCOUNT, Branch, Change, Deed, Ledger, State, applied
-from cenote.testing.sim.locks import simulated_locks
+from cenote.testing.sim.locks import simulated_threading
+from cenote.testing.sim.simulation import Outcome, Simulation, simulate
 from cenote.testing.sim.store import Disk, SimStore, Weather
 from cenote.testing.sim.world import Crash, LawBroken, Machine, Stuck, Task, World, current_task
 
@@ -23,8 +24,10 @@ __all__ = [
     "LawBroken",
     "Ledger",
     "Machine",
+    "Outcome",
     "SimClock",
     "SimStore",
+    "Simulation",
     "State",
     "Stuck",
     "Task",
@@ -32,5 +35,6 @@ __all__ = [
     "World",
     "applied",
     "current_task",
-    "simulated_locks",
+    "simulate",
+    "simulated_threading",
 ]

@@ -21,7 +21,7 @@ Laws:
 6. The accounts of the bank hold the same sum in all that anybody sees.
 
 Invariant: every write has values of its own, so that two states are the same only when the writes
-between them undid each other; such a state is taken for the earliest it can be.
+between them undid each other. Such a state is taken for whichever of them breaks no law.
 
 Why whole states, and not histories of keys: a writer's log is one sequence, so to compare what is
 seen with its first parts finds the torn, the lost, the resurrected and the reordered all at once.
@@ -119,6 +119,11 @@ class Ledger:
         return self._trunk[-1]
 
     @property
+    def writes(self) -> int:
+        """How many writes there were, the dead ones of the trunk included."""
+        return sum(branch.published for branch in self._trunk)
+
+    @property
     def acknowledged(self) -> int:
         """The position in the trunk up to which all is acknowledged as durable."""
         return max(branch.offset + branch.acknowledged for branch in self._trunk)
@@ -139,8 +144,9 @@ class Ledger:
                 f"the writer of epoch {epoch} finds no state of the one of epoch {tip.epoch} after "
                 f"its first {must} writes (of {tip.published}): " + self._unlike(tip, state, must)
             )
-        tip.cut = n
-        branch = Branch(epoch, tip.offset + n, [dict(state)])
+        # An acknowledgement of the latest write that leaves this state may be under way.
+        tip.cut = tip.places[frozenset(state.items())][-1]
+        branch = Branch(epoch, tip.offset + tip.cut, [dict(state)])
         self._trunk.append(branch)
         return branch
 

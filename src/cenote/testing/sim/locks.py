@@ -1,16 +1,17 @@
-"""Locks that give the turn away, in place of the ones that would stop the whole world.
+"""Locks and threads that give the turn away, in place of those that would stop the whole world.
 
-Owns: what stands for `threading.Lock`, `RLock`, `Condition` and `Event` inside a world.
+Owns: what stands for `threading.Lock`, `RLock`, `Condition`, `Event` and `Thread` inside a world.
 
 A task that waits for a real lock would wait with the turn in its hand, and whoever holds the lock
-could never go on. `simulated_locks` puts these in the place of `threading`'s while a world runs:
-a task that makes a lock gets one of these, any other thread a real one.
+could never go on. `simulated_threading` puts these in the place of `threading`'s while a world
+runs: a task that makes a lock or a thread gets one of these, anybody else a real one. A thread that
+a task makes is a task of the same machine.
 
 Invariants:
 1. A free lock is taken without giving the turn away: locks add no interleavings of their own, only
    store requests and sleeping do.
 2. Of several that wait, chance picks who is next.
-3. In a dying task taking a lock raises Crash; giving one back always succeeds.
+3. In a dying task waiting for a lock raises Crash; giving one back always succeeds.
 """
 
 from __future__ import annotations
@@ -18,11 +19,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from cenote.testing.sim.world import Crash, Task, World, current_task
 
-__all__ = ["SimCondition", "SimEvent", "SimLock", "simulated_locks"]
+__all__ = ["SimCondition", "SimEvent", "SimLock", "SimThread", "simulated_threading"]
 
 
 class SimLock:
@@ -38,6 +40,8 @@ class SimLock:
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         task = current_task()
         if task is not None and task.is_doomed:
+            if not blocking:
+                return False  # a finalizer, which must not raise
             raise Crash(task.machine.name)
         me = task or "outside"
         if self._holder is me and self._reentrant:
@@ -48,7 +52,7 @@ class SimLock:
             if not blocking or (deadline is not None and self._world.now >= deadline):
                 return False
             if task is None:
-                raise RuntimeError("a lock is held in a world that has stopped")
+                break  # the world is over, and so is whoever held it
             self._waiting.append(task)
             try:
                 left = None if deadline is None else deadline - self._world.now
@@ -167,13 +171,47 @@ class SimEvent:
             return bool(self._changed.wait_for(lambda: self._is_set, timeout))
 
 
+class SimThread:
+    """Stands for `Thread`: a task of the machine it was made on."""
+
+    def __init__(
+        self,
+        group: None = None,
+        target: Callable[..., Any] | None = None,
+        name: str = "thread",
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+        *,
+        daemon: bool | None = None,
+    ) -> None:
+        self.name = name
+        self.daemon = daemon
+        self._main = partial(target or (lambda: None), *args, **(kwargs or {}))
+        self._task: Task | None = None
+
+    def start(self) -> None:
+        maker = current_task()
+        if maker is None:
+            raise RuntimeError("the world has stopped")
+        self._task = maker.machine.spawn(self.name, self._main)
+        self._task.thread = self
+
+    def join(self, timeout: float | None = None) -> None:
+        caller = current_task()
+        if self._task is not None and caller is not None:
+            caller.machine.world.join([self._task], timeout)
+
+    def is_alive(self) -> bool:
+        return self._task is not None and not self._task.is_done
+
+
 @contextmanager
-def simulated_locks() -> Iterator[None]:
-    """Let tasks get simulated locks from `threading` for the length of a block.
+def simulated_threading() -> Iterator[None]:
+    """Let tasks get simulated locks and threads from `threading` for the length of a block.
 
     Not for two worlds at once in one process.
     """
-    names = ("Lock", "RLock", "Condition", "Event")
+    names = ("Lock", "RLock", "Condition", "Event", "Thread", "current_thread")
     real = {name: getattr(threading, name) for name in names}
 
     def chosen(name: str, make: Callable[..., Any]) -> Callable[..., Any]:
@@ -190,10 +228,17 @@ def simulated_locks() -> Iterator[None]:
         "RLock": lambda world: SimLock(world, reentrant=True),
         "Condition": SimCondition,
         "Event": SimEvent,
+        "Thread": lambda _, *args, **kwargs: SimThread(*args, **kwargs),
     }
+
+    def current_thread() -> Any:
+        task = current_task()
+        return real["current_thread"]() if task is None or task.thread is None else task.thread
+
     try:
-        for name in names:
-            setattr(threading, name, chosen(name, makers[name]))
+        for name, make in makers.items():
+            setattr(threading, name, chosen(name, make))
+        threading.current_thread = current_thread
         yield
     finally:
         for name in names:

@@ -27,7 +27,7 @@ from __future__ import annotations
 import _thread
 import heapq
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import blake2b
 from typing import Final
@@ -112,6 +112,8 @@ class Task:
         self.is_done = False
         self.ticket = 0  # counts its waits, so that an outdated one in the queue is known as such
         self.waits_for = ""
+        self.joiners: list[Task] = []
+        self.thread: object = None  # what the task itself takes for its thread
         self._main = main
         self._turn = _thread.allocate_lock()
         self._turn.acquire()
@@ -193,6 +195,11 @@ class World:
             raise self.failure
 
     @property
+    def tasks(self) -> list[Task]:
+        """All tasks there have been."""
+        return list(self._tasks)
+
+    @property
     def trace_hash(self) -> str:
         """A digest of all that was noted: of requests, their results, and the times of both."""
         return self._digest.hexdigest()
@@ -226,6 +233,21 @@ class World:
         """Let a task that waits go on, now. Harmless for one that runs or has ended."""
         if not task.is_done:
             self._push(self.now, task)
+
+    def join(self, tasks: Sequence[Task], seconds: float | None = None) -> None:
+        """Give the turn away until all of `tasks` have ended, or `seconds` have passed."""
+        caller = self._caller()
+        deadline = None if seconds is None else self.now + seconds
+        for task in tasks:
+            while not task.is_done:
+                left = None if deadline is None else deadline - self.now
+                if left is not None and left <= 0:
+                    return
+                task.joiners.append(caller)
+                try:
+                    self.block(f"the end of {task.name}", left)
+                finally:
+                    task.joiners.remove(caller)
 
     def at(self, seconds: float, event: Callable[[], None]) -> None:
         """Have `event` happen in `seconds`, whoever lives then. It must not pause."""
@@ -262,6 +284,8 @@ class World:
         self._push(self.now, task)
 
     def _end(self, task: Task) -> None:
+        for joiner in task.joiners:
+            self.wake(joiner)
         if all(each.is_done for each in self._tasks):
             self._over.release()
         else:

@@ -1,0 +1,61 @@
+"""Whole engines over a store that misbehaves: by every seed, no law is broken.
+
+`CENOTE_SIM_SEEDS=10000 pytest tests/sim -m slow` runs so many long histories; the seeds begin at
+`CENOTE_SIM_FIRST`. A failure tells its seed, and how to run it alone.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cenote.testing.sim import LawBroken, simulate
+
+QUICK = 200
+CHUNKS = 8
+SEEDS = int(os.environ.get("CENOTE_SIM_SEEDS", "10000"))
+FIRST = int(os.environ.get("CENOTE_SIM_FIRST", "0"))
+
+
+def run_all(seeds: range, *, small: bool) -> tuple[int, int]:
+    writes = views = 0
+    for seed in seeds:
+        outcome = simulate(seed, small=small)
+        if outcome.failure is not None:
+            raise LawBroken(outcome.told())
+        writes, views = writes + outcome.writes, views + outcome.views
+    return writes, views
+
+
+@pytest.mark.parametrize("chunk", range(CHUNKS))
+def test_short_histories(chunk: int) -> None:
+    writes, views = run_all(range(chunk, QUICK, CHUNKS), small=True)
+    assert writes > 100
+    assert views > 100
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(6 * 3600)
+@pytest.mark.parametrize("chunk", range(CHUNKS))
+def test_long_histories(chunk: int) -> None:
+    run_all(range(FIRST + chunk, FIRST + SEEDS, CHUNKS), small=False)
+
+
+def test_the_same_seed_is_the_same_trace_in_any_process() -> None:
+    """Also where sets and dictionaries of bytes are in another order."""
+    hashes = set()
+    for hash_seed in ("1", "2"):
+        run = subprocess.run(
+            [sys.executable, "-m", "cenote.testing.sim", "--count", "12", "--small", "--hash"],
+            env={**os.environ, "PYTHONHASHSEED": hash_seed},
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        hashes.add(run.stdout)
+    assert len(hashes) == 1
