@@ -18,7 +18,7 @@ from cenote.lsm import CompactorSettings, DbSettings, open_place
 from cenote.lsm.compact.compactor import Compactor
 from cenote.lsm.compact.service import CompactionWorker
 from cenote.lsm.entry import TOMBSTONE
-from cenote.lsm.format import CompactionStatus, decode_compactions
+from cenote.lsm.format import CompactionStatus, DrainSpec, decode_compactions
 from cenote.objstore import LocalStore
 
 pytestmark = pytest.mark.e2e
@@ -244,3 +244,48 @@ def test_it_goes_on_where_our_compactor_died(tmp_path: Path) -> None:
     manifest = model.last_manifest(root)
     assert done[0] in {handle.id for handle in manifest.ssts}
     assert hexed(model.contents(root)) == expected
+
+
+def test_its_writer_follows_when_we_compact_and_drain_its_segments(
+    run_wheel: Callable[..., str], tmp_path: Path
+) -> None:
+    """It remembers the drained files, and must not put them back."""
+    root = tmp_path / "segments"
+    program = Program("drained", root)
+    while program.alive and not (root / "ready").exists():
+        SystemClock().sleep(0.01)
+    with compactor_of(root, sources_min=2) as compactor:
+        while compactor.run():
+            pass
+        compactor.compact()
+        trees = {each.prefix: each.tree for each in model.last_manifest(root).segments}
+        assert [len(tree.l0) for tree in trees.values()] == [0, 0, 0]
+        runs = tuple(run.id for run in trees[b"ccc"].runs)
+        compactor.compact(DrainSpec(b"ccc", (), runs))
+        (root / "go").touch()
+        rows = program.found()
+    expected = {
+        b"%b%04d" % (prefix, n): b"1" if n >= 20 else b"0"
+        for prefix in (b"aaa", b"bbb")
+        for n in range(60)
+    }
+    expected |= {b"bbb0000": b"after", b"ddd0000": b"after"}
+    assert rows == hexed(expected)
+    assert hexed(model.contents(root)) == rows
+    prefixes = [each.prefix for each in model.last_manifest(root).segments]
+    assert prefixes == [b"aaa", b"bbb", b"ddd"]
+    (root / "ready").unlink()
+    assert json.loads(run_wheel("scan", root))[""] == rows
+
+
+def test_what_has_expired_goes(tmp_path: Path) -> None:
+    root = tmp_path / "db"
+    before = Program("expires", root).found()
+    assert len(before) == 101  # it shows what has expired until it is compacted
+    with compactor_of(root) as compactor:
+        compactor.compact()
+    rows = list(model.rows_of(root))
+    assert len(rows) == 51
+    assert {row[0][:4] for row in rows} == {b"late", b"last"}
+    found = Program("writes", root, 1).found()
+    assert not [key for key in found if bytes.fromhex(key).startswith(b"soon")]

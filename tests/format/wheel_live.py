@@ -4,6 +4,8 @@
     python wheel_live.py submits DIR COUNT    submit a compaction of the COUNT newest level 0 files
     python wheel_live.py coordinates DIR      open with a compactor that leaves the work to others
     python wheel_live.py resumes DIR          open with a compactor that takes silent claims back
+    python wheel_live.py drained DIR          write segments, wait for DIR/go, write one of them
+    python wheel_live.py expires DIR          write rows that expire soon, and later ones
 
 Each prints what it finds in the database at the end, as JSON.
 """
@@ -84,11 +86,53 @@ async def with_compactor(root: Path, **values: object) -> dict[bytes, bytes]:
     return rows
 
 
+async def drained(root: Path) -> dict[bytes, bytes]:
+    db = await wheel.open_db(root, extractor=wheel.FirstThree())
+    for turn in range(2):
+        for prefix in (b"aaa", b"bbb", b"ccc"):
+            batch = slate.WriteBatch()
+            for n in range(40):
+                batch.put(prefix + b"%04d" % (n + 20 * turn), b"%d" % turn)
+            await db.write(batch)
+            await db.flush_with_options(wheel.MEMTABLE)
+    (root / "ready").touch()
+    while not (root / "go").exists():
+        await asyncio.sleep(0.01)
+    await db.put(b"bbb0000", b"after")
+    await db.flush_with_options(wheel.MEMTABLE)
+    await db.put(b"ddd0000", b"after")
+    await db.flush_with_options(wheel.MEMTABLE)
+    rows = await wheel.scan(db)
+    await db.shutdown()
+    return rows
+
+
+async def expires(root: Path) -> dict[bytes, bytes]:
+    db = await wheel.open_db(root)
+    soon = slate.PutOptions(ttl=wheel.expire_after(1))
+    late = slate.PutOptions(ttl=wheel.expire_after(10**10))
+    batch = slate.WriteBatch()
+    for n in range(50):
+        batch.put_with_options(b"soon:%04d" % n, b"v", soon)
+        batch.put_with_options(b"late:%04d" % n, b"v", late)
+    await db.write(batch)
+    await db.flush_with_options(wheel.MEMTABLE)
+    await asyncio.sleep(0.05)
+    await db.put(b"last", b"v")
+    await db.flush_with_options(wheel.MEMTABLE)
+    await db.shutdown()
+    return await found(root)
+
+
 def main(command: str, root: Path, *numbers: int) -> None:
     if command == "writes":
         rows = asyncio.run(writes(root, numbers[0]))
     elif command == "submits":
         rows = asyncio.run(submits(root, numbers[0]))
+    elif command == "drained":
+        rows = asyncio.run(drained(root))
+    elif command == "expires":
+        rows = asyncio.run(expires(root))
     elif command == "coordinates":
         rows = asyncio.run(with_compactor(root, **{"compactor_options.worker": None}))
     else:
