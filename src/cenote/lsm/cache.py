@@ -100,7 +100,10 @@ class BlockCache:
             return shelf
 
     def keep(self, shelf: Shelf, number: int, value: Any, size: int) -> None:
-        """Hold `value`, of `size` bytes, in place of what was held under that number."""
+        """Hold `value`, of `size` bytes, in place of what was held under that number.
+
+        Does nothing when it is larger than the budget.
+        """
         if size > self.budget:
             return
         with self._lock:

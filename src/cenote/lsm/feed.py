@@ -23,9 +23,10 @@ from cenote.lsm.entry import Row
 from cenote.lsm.format import SEQ_MAX, Codec
 from cenote.lsm.format.kernels import DONE, Scanner
 from cenote.lsm.merge import fold_versions
+from cenote.lsm.meta import Meta
 from cenote.lsm.plan import Fetch, Plan
 from cenote.lsm.run_walk import RunWalk
-from cenote.lsm.table import DecodedBlock, Meta, Table, fetch_checked
+from cenote.lsm.table import DecodedBlock, Table, fetch_checked
 
 if TYPE_CHECKING:
     from cenote.lsm.memtable import Memtable

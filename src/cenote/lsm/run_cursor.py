@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Final
 
 from cenote.lsm.cursor import key_of
 from cenote.lsm.entry import Row
+from cenote.lsm.meta import Meta
 from cenote.lsm.plan import Fetch
 from cenote.lsm.run_walk import RunWalk
-from cenote.lsm.table import DecodedBlock, Meta, Table
+from cenote.lsm.table import DecodedBlock, Table
 
 if TYPE_CHECKING:
     from cenote.lsm.options import Reading

@@ -17,9 +17,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from cenote.lsm.cursor import Cursor, key_of
+from cenote.lsm.meta import Meta
 from cenote.lsm.options import READAHEAD_MIN, Reading
 from cenote.lsm.plan import Fetch
-from cenote.lsm.table import DecodedBlock, Meta, Table
+from cenote.lsm.table import DecodedBlock, Table
 
 if TYPE_CHECKING:
     from cenote.lsm.tables import Slot
@@ -36,6 +37,7 @@ class RunWalk(Cursor):
     __slots__ = (
         "_chunk",
         "_chunk_blocks",
+        "_is_whole",
         "_known",
         "_readahead",
         "_readahead_max",
@@ -63,6 +65,7 @@ class RunWalk(Cursor):
         # File bytes of some blocks of a table: the table, the first and the last block, the bytes.
         self._chunk: tuple[Table | None, int, int, bytes] = (None, 0, 0, b"")
         self._chunk_blocks: dict[int, bytes] = {}  # plain bytes that came with the index
+        self._is_whole = False  # whether the fetch under way is of a whole file
         self._wanted = range(0)  # blocks of the fetch under way; empty for the index
         self._known: tuple[Table | None, Meta | None] = (None, None)
         self.place()
@@ -109,7 +112,7 @@ class RunWalk(Cursor):
             if known is not table:
                 meta = table.meta()
             if meta is None:
-                return table.meta_fetch()
+                return self._meta_fetch(table)
             self._stand_in(table, meta)
         return None
 
@@ -117,12 +120,29 @@ class RunWalk(Cursor):
         """Take what was fetched. Raises DataError."""
         table = self.slots[self.at_slot].table
         if self.meta is None:
-            meta, self._chunk_blocks = table.take_meta(data, keep=self.keep)
-            self._chunk = (table, 0, 0, b"")
+            if self._is_whole:
+                meta, self._chunk_blocks = table.read_meta(data[0], 0), {}
+                self._chunk = (table, 0, len(meta.first_keys), data[0])
+            else:
+                meta, self._chunk_blocks = table.take_meta(data, keep=self.keep)
+                self._chunk = (table, 0, 0, b"")
             self._stand_in(table, meta)
         else:
             self._chunk = (table, self._wanted.start, self._wanted.stop, data[0])
             self._chunk_blocks = {}
+
+    def _meta_fetch(self, table: Table) -> Fetch:
+        """Return the fetch of an index; of the file, when all is wanted and it is not too much."""
+        fetch = table.meta_fetch()
+        low, stop, _ = self.slots[self.at_slot]
+        end = table.info.index_offset + table.info.index_size
+        self._is_whole = (
+            end <= self._readahead
+            and fetch.ranges[0][0] > 0
+            and self.start <= low
+            and (self.end is None or (stop is not None and stop <= self.end))
+        )
+        return Fetch(table.path, ((0, end),)) if self._is_whole else fetch
 
     def leave(self) -> None:
         """Go to the next table when all blocks of this one have been read."""
@@ -177,7 +197,8 @@ class RunWalk(Cursor):
     def _stand_in(self, table: Table, meta: Meta) -> None:
         self.meta = meta
         self._known = (table, meta)
-        self.blocks = meta.blocks(*self.bounds())
+        start, end = self.bounds()
+        self.blocks = range(0) if meta.hides_range(start, end) else meta.blocks(start, end)
 
     def _is_past(self) -> bool:
         """Tell whether the current table lies behind the end of the range."""

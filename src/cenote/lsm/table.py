@@ -19,7 +19,7 @@ Invariants:
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from cenote.errors import DataError, InvalidError
@@ -33,12 +33,12 @@ from cenote.lsm.format import (
     decode_index,
     decode_section,
     find_in_block,
-    key_hash,
 )
 from cenote.lsm.format.kernels import kernels_in_use
+from cenote.lsm.meta import NO_EXTRACTORS, Meta, PrefixOf, hash_of
 from cenote.lsm.plan import PENDING, Fetch, Fetched, Pending, Plan
 
-__all__ = ["COMPILED", "WHOLE_MAX", "DecodedBlock", "Meta", "Table", "fetch_checked"]
+__all__ = ["COMPILED", "WHOLE_MAX", "DecodedBlock", "Table", "fetch_checked"]
 
 # A file up to this size is one request: to fetch more of it later would cost another.
 WHOLE_MAX: Final = 64 * 1024
@@ -46,7 +46,6 @@ WHOLE_MAX: Final = 64 * 1024
 COMPILED: Final = kernels_in_use() == "compiled"
 
 _ROW_SIZE: Final = 320  # what a decoded row takes besides its key and its value
-_META_ENTRY_SIZE: Final = 96  # what a block takes in a decoded index, besides its key
 
 
 class DecodedBlock:
@@ -73,46 +72,6 @@ class DecodedBlock:
         return None
 
 
-class Meta:
-    """The index and the filters of a file.
-
-    Block i lies at offsets[i]..offsets[i + 1]; its keys are not below first_keys[i], nor above
-    first_keys[i + 1]. `bloom` is a filter over whole keys, or None.
-    """
-
-    __slots__ = ("bloom", "filters", "first_keys", "offsets", "size")
-
-    def __init__(
-        self, first_keys: tuple[bytes, ...], offsets: tuple[int, ...], filters: dict[str, Bloom]
-    ) -> None:
-        self.first_keys = first_keys
-        self.offsets = offsets
-        self.filters = filters
-        whole = [filters[name] for name in filters if not name.endswith(":wh=0")]
-        self.bloom = whole[0] if whole else None
-        self.size = sum(map(len, first_keys)) + _META_ENTRY_SIZE * len(offsets)
-        self.size += sum(len(bloom.bits) + 200 for bloom in filters.values())
-
-    def blocks(self, start: bytes, end: bytes | None) -> range:
-        """Return the blocks that may hold keys with `start` <= key < `end`."""
-        first_keys = self.first_keys
-        stop = len(first_keys) if end is None else bisect_left(first_keys, end)
-        return range(max(bisect_left(first_keys, start) - 1, 0), stop)
-
-
-_hashed: tuple[bytes, int] = (b"", 0)
-
-
-def _hash_of(key: bytes) -> int:
-    """Return a key's hash, which the tables of one read ask for one after the other."""
-    global _hashed
-    known, number = _hashed
-    if known is not key:
-        number = key_hash(key)
-        _hashed = (key, number)
-    return number
-
-
 def fetch_checked(wanted: Sequence[Fetch]) -> Plan[Fetched]:
     """Fetch parts of table files. Raises DataError where a file is shorter than was said."""
     try:
@@ -130,9 +89,27 @@ def fetch_checked(wanted: Sequence[Fetch]) -> Plan[Fetched]:
 class Table:
     """A table file. Thread-safe. Made by `Tables.open`, which keeps one per file."""
 
-    __slots__ = ("__weakref__", "cache", "counts", "handle", "id", "info", "path", "shelf")
+    __slots__ = (
+        "__weakref__",
+        "cache",
+        "counts",
+        "extractors",
+        "handle",
+        "id",
+        "info",
+        "path",
+        "shelf",
+    )
 
-    def __init__(self, handle: SstHandle, path: str, cache: BlockCache) -> None:
+    def __init__(
+        self,
+        handle: SstHandle,
+        path: str,
+        cache: BlockCache,
+        extractors: Mapping[str, PrefixOf] = NO_EXTRACTORS,
+    ) -> None:
+        """`extractors` make the prefixes of filters, by the filters' names."""
+        self.extractors = extractors
         self.handle = handle
         self.id = handle.id
         self.info = handle.info
@@ -153,7 +130,7 @@ class Table:
         if meta is None:
             return PENDING
         held.used = True
-        if COMPILED and meta.bloom is not None and not meta.bloom.may_contain(_hash_of(key)):
+        if COMPILED and meta.bloom is not None and not meta.bloom.may_contain(hash_of(key)):
             return None
         first_keys = meta.first_keys
         number = bisect_right(first_keys, key) - 1
@@ -163,7 +140,7 @@ class Table:
             return self._find_straddling(meta, number, key, seq_max)
         held = shelf.get(number)
         if held is None or (block := held.value) is None:
-            return None if self._is_hidden(meta, key) else PENDING
+            return None if meta.hides(key) else PENDING
         held.used = True
         self.counts.hits += 1
         if block.__class__ is DecodedBlock:
@@ -186,7 +163,7 @@ class Table:
         `at_hand` is what `take_meta` returned, if it was called.
         """
         meta, blocks = at_hand or (yield from self.meta_plan(keep=keep))
-        if self._is_hidden(meta, key):
+        if meta.hides(key):
             return None
         first_keys = meta.first_keys
         number = first = bisect_right(first_keys, key) - 1
@@ -215,7 +192,7 @@ class Table:
         self, meta: Meta, number: int, key: bytes, seq_max: int
     ) -> Row | Pending | None:
         """As `find`, for a key whose versions may lie in several blocks, the newest first."""
-        if self._is_hidden(meta, key):
+        if meta.hides(key):
             return None
         first = number
         while first > 0 and meta.first_keys[first] == key:
@@ -254,10 +231,6 @@ class Table:
         except DataError as error:
             raise self._located(error, f"block {number}") from error
 
-    def _is_hidden(self, meta: Meta, key: bytes) -> bool:
-        """Tell whether the filter says that the key is not there."""
-        return meta.bloom is not None and not meta.bloom.may_contain(_hash_of(key))
-
     # Its parts.
 
     def meta(self) -> Meta | None:
@@ -288,10 +261,22 @@ class Table:
     ) -> tuple[Meta, dict[int, bytes]]:
         """Return the index and the filters, and what blocks came with them. Raises DataError."""
         start, _ = self.meta_span()
-        raw, info = data[0], self.info
+        meta = self.read_meta(data[0], start)
+        blocks: dict[int, bytes] = {}
+        if start == 0 < self.info.data_size:
+            for number in range(len(meta.first_keys)):
+                blocks[number] = self.unpack(meta, number, data[0], 0, keep=keep)
+        return meta, blocks
+
+    def read_meta(self, data: bytes, start: int) -> Meta:
+        """Return the index and the filters from file bytes that begin at `start`, and keep them.
+
+        Raises DataError.
+        """
+        info = self.info
         at = info.index_offset - start
         try:
-            index = decode_index(decode_section(raw[at : at + info.index_size], info.codec))
+            index = decode_index(decode_section(data[at : at + info.index_size], info.codec))
         except DataError as error:
             raise self._located(error, "the index") from error
         if not index.offsets or index.offsets[-1] >= info.data_size:
@@ -300,17 +285,14 @@ class Table:
         if info.filter_size:
             at = info.filter_offset - start
             try:
-                section = decode_section(raw[at : at + info.filter_size], info.codec)
+                section = decode_section(data[at : at + info.filter_size], info.codec)
                 filters = decode_filters(section, info.filter_format)
             except DataError as error:
                 raise self._located(error, "the filter") from error
-        meta = Meta(index.first_keys, (*index.offsets, info.data_size), filters)
+        offsets = (*index.offsets, info.data_size)
+        meta = Meta(index.first_keys, offsets, filters, self.extractors)
         self.cache.keep(self.shelf, META, meta, meta.size)
-        blocks: dict[int, bytes] = {}
-        if start == 0 < info.data_size:
-            for number in range(len(index.offsets)):
-                blocks[number] = self.unpack(meta, number, raw, 0, keep=keep)
-        return meta, blocks
+        return meta
 
     def meta_span(self) -> tuple[int, int]:
         """Return the bytes that are fetched for the index and the filters."""

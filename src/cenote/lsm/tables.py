@@ -21,9 +21,10 @@ from weakref import WeakValueDictionary
 
 from cenote.errors import DataError
 from cenote.lsm.cache import BlockCache
-from cenote.lsm.format import Manifest, SstHandle, SstView, Tree
+from cenote.lsm.format import BloomPolicy, Manifest, SstHandle, SstView, Tree
 from cenote.lsm.format.sst import VERSION
 from cenote.lsm.keys import prefix_successor
+from cenote.lsm.meta import PrefixOf
 from cenote.lsm.plan import Plan, run
 from cenote.lsm.table import Table
 
@@ -162,18 +163,26 @@ class Tables:
         cache: BlockCache,
         settings: DbSettings | None = None,
         metrics: object = None,
+        *,
+        filter_policies: Sequence[BloomPolicy] | None = None,
     ) -> None:
+        """`filter_policies` tell how the prefixes are made that filters are asked for."""
         self.store = store
         self.place = place
         self.cache = cache
         self.settings = settings
+        self._extractors: dict[str, PrefixOf] = {
+            each.name.removesuffix(":wh=0"): each.prefix_of
+            for each in filter_policies or ()
+            if each.prefix_of is not None
+        }
         self._open: WeakValueDictionary[str, Table] = WeakValueDictionary()
 
     def open(self, handle: SstHandle, path: str) -> Table:
         """Return the table of a file. Does no I/O."""
         table = self._open.get(path)
         if table is None or table.handle != handle:
-            table = self._open[path] = Table(handle, path, self.cache)
+            table = self._open[path] = Table(handle, path, self.cache, self._extractors)
         return table
 
     def run(self, plan: Plan[T]) -> T:

@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING
 from cenote.lsm.entry import MERGE, PUT, Row
 from cenote.lsm.format import SEQ_MAX, Manifest
 from cenote.lsm.merge import fold_versions
+from cenote.lsm.meta import Meta
 from cenote.lsm.plan import PENDING, Pending, Plan, together
 from cenote.lsm.scan import Scan
-from cenote.lsm.table import Meta, Table, fetch_checked
+from cenote.lsm.table import Table, fetch_checked
 from cenote.lsm.tables import Forest, Tables
 
 if TYPE_CHECKING:

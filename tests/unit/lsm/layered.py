@@ -13,6 +13,7 @@ from cenote.base import ManualClock, SeededRand
 from cenote.lsm import MERGE, PUT, TOMBSTONE, Row, row_order
 from cenote.lsm.cache import BlockCache
 from cenote.lsm.format import (
+    BloomPolicy,
     Manifest,
     Segment,
     SortedRun,
@@ -109,11 +110,19 @@ class Files:
         manifest = Manifest(tree=tree, segments=parts, ssts=tuple(self.handles))
         return self.open(manifest, layers, budget=budget)
 
-    def open(self, manifest: Manifest, layers: Sequence[Layer] = (), *, budget: int) -> View:
+    def open(
+        self,
+        manifest: Manifest,
+        layers: Sequence[Layer] = (),
+        *,
+        budget: int,
+        policies: Sequence[BloomPolicy] = (),
+    ) -> View:
         """Open a view of a manifest, with the layers that are memtables above it."""
         self.store.reset()
         memtables = [memtable(layer.rows) for layer in layers if layer.kind == "memtable"]
-        tables = Tables(self.store, self.place, BlockCache(budget))
+        cache = BlockCache(budget)
+        tables = Tables(self.store, self.place, cache, filter_policies=policies)
         return View(tables, manifest, tuple(reversed(memtables)))
 
 

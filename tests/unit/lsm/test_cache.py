@@ -106,8 +106,12 @@ def test_the_budget_is_kept(budget: int, steps: list[tuple[str, int, int, str]])
     for name, number, size, what in steps:
         shelf = shelves[name]
         if what == "keep":
+            before = shelf.get(number)
             cache.keep(shelf, number, (name, number), size)
-            assert (number in shelf) == (size <= budget)
+            if size <= budget:
+                assert shelf[number].size == size
+            else:
+                assert shelf.get(number) is before
         elif what == "use" and number in shelf:
             shelf[number].used = True
         elif what == "drop":

@@ -10,8 +10,8 @@ import pytest
 from layered import Files, Layer
 
 from cenote.errors import InvalidError
-from cenote.lsm import Bound, BoundKind, KeyRange, Row
-from cenote.lsm.format import SstLayout
+from cenote.lsm import Bound, BoundKind, KeyRange, Row, prefix_successor
+from cenote.lsm.format import BloomPolicy, Manifest, SstLayout
 from cenote.lsm.memtable import Memtable
 from cenote.lsm.options import READAHEAD_MAX, READAHEAD_MIN
 from cenote.lsm.view import View
@@ -252,3 +252,40 @@ def test_a_view_of_part_of_a_file_shows_no_more() -> None:
     assert layered.get(view, b"key000999", READ) is None
     assert layered.get(view, b"key001100", READ) is None
     assert layered.get(view, b"key001099", READ) is not None
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_files_of_a_run_that_are_wanted_whole_are_one_request_each(reverse: bool) -> None:
+    cuts = tuple(b"key%06d" % n for n in range(2000, 40_000, 2000))
+    view = Files().view([Layer(layered.plain_rows(40_000, size=60), "run", cuts)])
+    rows = layered.scan_all(view, READ, reverse=reverse)
+    assert keys(rows) == sorted(keys(rows), reverse=reverse)
+    assert len(rows) == 40_000
+    # The first files are fetched in pieces, while the read-ahead grows.
+    assert counts(view)["get_range"] <= 20 + 6
+
+
+@pytest.mark.parametrize("whole_keys", [False, True])
+def test_filters_over_prefixes_are_asked(whole_keys: bool) -> None:
+    def first_three(key: bytes) -> bytes | None:
+        return key[:3] if len(key) >= 3 else None
+
+    policy = BloomPolicy(20, whole_keys, "first3", first_three)
+    files = Files(SstLayout(filters=(policy,)))
+    rows = [layered.put(b"%03d:%04d" % (n % 100 * 2, n), b"v" * 90, 1) for n in range(4000)]
+    manifest = Manifest(tree=files.tree([Layer(rows)]), ssts=tuple(files.handles))
+    view = files.open(manifest, budget=2**20, policies=(policy,))
+    inside = between(b"004:", b"004;")
+    assert len(layered.scan_all(view, READ, inside)) == 40
+    counts(view)
+    for n in range(5, 199, 2):
+        for reverse in (False, True):
+            span = between(b"%03d" % n, prefix_successor(b"%03d" % n))
+            assert layered.scan_all(view, READ, span, reverse=reverse) == []
+        assert layered.get(view, b"%03d:0001" % n, READ) is None
+    assert sum(counts(view).values()) <= 2  # a filter may be wrong one way
+    assert len(layered.scan_all(view, READ, between(b"004", b"004;"))) == 40
+    assert len(layered.scan_all(view, READ, between(b"00"))) == 4000
+    unknown = files.open(manifest, budget=2**20)
+    assert len(layered.scan_all(unknown, READ, inside)) == 40
+    assert layered.get(unknown, rows[5][0], READ) == b"v" * 90

@@ -74,7 +74,8 @@ class BloomPolicy:
     """Which bloom filter a table gets.
 
     `prefix_of` returns the part of a key that prefix searches ask for, or None for a key without;
-    `extractor` is its name, under which readers know the filter.
+    `extractor` is its name, under which readers know the filter. Requires: what it returns begins
+    the key, and is what it returns for every other key that begins so.
     """
 
     bits_per_key: int = 10
