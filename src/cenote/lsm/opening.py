@@ -68,8 +68,7 @@ def open_writer(
     Raises as `take_over`. Cost: as there, and a request for each log file to replay.
     """
     settings = settings or DbSettings()
-    clock = clock or SystemClock()
-    rand = rand or SystemRand()
+    clock, rand = clock or SystemClock(), rand or SystemRand()
     metrics = metrics or Metrics()
     manifests = ManifestStore(place.store, place.root, rand=rand)
     files = WalFiles(place.wal_store, place.root)
