@@ -78,6 +78,7 @@ class Follower:
         self,
         place: Place,
         tables: Callable[[ObjectStore], Tables],
+        store: ObjectStore,
         *,
         checkpoint: str | None,
         replay: bool,
@@ -85,12 +86,14 @@ class Follower:
         clock: Clock,
         rand: Rand,
     ) -> None:
-        """`tables` makes the tables of a store to fetch by; `operator` is a merge operator's name.
+        """`tables` makes the tables of the store they fetch by, which fetches from `store`.
+
+        `operator` is a merge operator's name.
 
         With `checkpoint`, an id or a name, what that holds is seen for ever.
         """
         self.place = place
-        self.store = FollowingStore(place.store, self)
+        self.store = FollowingStore(store, self)
         self.checkpoint = checkpoint
         self._tables = tables(self.store)
         self._replay = replay

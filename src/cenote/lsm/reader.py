@@ -212,6 +212,7 @@ class _Reader:
         self.follower = Follower(
             place,
             lambda store: Tables(store, place, cache, None, self.metrics),
+            place.store,
             checkpoint=checkpoint,
             replay=settings.replay_wal,
             operator=None if merge_operator is None else merge_operator.name,
