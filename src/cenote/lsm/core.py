@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from cenote.base import Clock, Rand
 from cenote.errors import InvalidError, UnsupportedError
-from cenote.lsm.compact.compactor import Compactor
+from cenote.lsm.compact.compactor import Compactor, runner_of
 from cenote.lsm.compact.policy import Scheduler
 from cenote.lsm.compact.retention import CompactionFilter
 from cenote.lsm.compact.spec import Spec
@@ -98,6 +98,8 @@ class Core:
         )
         opened = False
         try:
+            if settings.compactor.enabled:
+                runner_of(place, settings.compactor)  # refused before anything is written
             writer = open_writer(
                 place,
                 settings,

@@ -35,7 +35,8 @@ class Place:
     """A database's root in a store. `wal_store` is `store` unless the log has one of its own.
 
     `owned` are the stores to close with the database: those that a URI opened. `doubted`: whether
-    the store is a remote one of which nobody has shown that it honours put-if-absent.
+    the store is a remote one of which nobody has shown that it honours put-if-absent. `uri` is
+    that of the store alone, where another process can open it by one.
     """
 
     store: ObjectStore
@@ -43,6 +44,7 @@ class Place:
     wal_store: ObjectStore
     owned: tuple[ObjectStore, ...] = ()
     doubted: bool = False
+    uri: str | None = None
 
     @property
     def name(self) -> str:
@@ -103,6 +105,7 @@ def open_place(
         owned.append(store)
         return store
 
+    uri = ""
     try:
         if isinstance(where, str):
             uri, root = (where, path) if path is not None else split_uri(where)
@@ -119,9 +122,10 @@ def open_place(
             wal_store = wal
         if wal is not None and wal_store is store:
             raise InvalidError("the log's store is the database's own", kind="invalid_uri")
-        doubted = any(uri.startswith(_REMOTE) for uri in (where, wal) if isinstance(uri, str))
+        doubted = any(each.startswith(_REMOTE) for each in (where, wal) if isinstance(each, str))
         root = check_path(root) if root else ""
-        return Place(store, root, wal_store, tuple(owned), doubted and not read_only)
+        shared = uri if isinstance(where, str) and uri != "memory://" else None
+        return Place(store, root, wal_store, tuple(owned), doubted and not read_only, shared)
     except BaseException:
         for store in owned:
             store.close()

@@ -46,6 +46,9 @@ class CompactorSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only
     subcompactions: in how many ranges of keys one compaction may be cut.
     concurrency: how many compactions a worker does at the same time.
     trivial_move: whether files that overlap nothing are moved to a run without being read.
+    process: whether files are merged in a process of their own, for where the kernels are not
+        compiled: a merge in plain Python slows down whatever else this process does. Each takes a
+        moment to start, opens the store by its URI, and needs operators that can be pickled.
     checkpoint_lifetime_ms: how long the inputs of a compaction stay for readers that use them.
     heartbeat_ms, claim_timeout_ms: how often a worker says it lives; when it is taken for dead.
     poll_ms: how often a stand-alone compactor or worker looks for something to do.
@@ -59,6 +62,7 @@ class CompactorSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only
     subcompactions: int = 4
     concurrency: int = 1
     trivial_move: bool = False
+    process: bool = False
     checkpoint_lifetime_ms: int = 900_000
     heartbeat_ms: int = 10_000
     claim_timeout_ms: int = 30_000

@@ -23,11 +23,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from cenote.base import Clock, Rand, SystemClock, SystemRand
-from cenote.errors import ClosedError, Error, NotFoundError, UnavailableError
+from cenote.errors import ClosedError, Error, InvalidError, NotFoundError, UnavailableError
 from cenote.lsm.compact.coordinator import Coordinator
 from cenote.lsm.compact.entries import active, find, local_worker_id, put
 from cenote.lsm.compact.job import Tools
 from cenote.lsm.compact.policy import Scheduler, SizeTiered, full_spec
+from cenote.lsm.compact.remote import LocalRunner, ProcessRunner, Runner
 from cenote.lsm.compact.spec import ACTIVE, Spec, check_spec
 from cenote.lsm.compact.worker import Result, Worker
 from cenote.lsm.flush import layout_of
@@ -44,7 +45,7 @@ from cenote.lsm.jobs import COMPACT, Job, Jobs
 from cenote.lsm.manifest.store import CompactionsStore, ManifestStore
 from cenote.lsm.merge import MergeOperator
 from cenote.lsm.metrics import Metrics
-from cenote.lsm.settings import DbSettings
+from cenote.lsm.settings import CompactorSettings, DbSettings
 from cenote.objstore import Version
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ if TYPE_CHECKING:
     from cenote.lsm.place import Place
     from cenote.lsm.writer import Writer
 
-__all__ = ["Compactor", "claim_compactor"]
+__all__ = ["Compactor", "claim_compactor", "runner_of", "submit"]
 
 
 class Compactor:
@@ -110,6 +111,7 @@ class Compactor:
             operator=writer.merge_operator,
             filter=compaction_filter,
             metrics=writer.metrics,
+            runner=runner_of(writer.place, writer.settings.compactor),
         )
         made = cls(tools, writer.compactor_epoch, scheduler=scheduler, polls=False)
         writer.jobs.add(made, COMPACT)
@@ -370,7 +372,21 @@ def make_tools(
         operator=merge_operator,
         filter=compaction_filter,
         metrics=metrics,
+        runner=runner_of(place, settings.compactor),
     )
+
+
+def runner_of(place: Place, settings: CompactorSettings) -> Runner:
+    """Return who merges. Raises InvalidError(kind="process") when no other process could."""
+    if not settings.process:
+        return LocalRunner()
+    if place.uri is None:
+        raise InvalidError(
+            "the setting compactor.process needs a store that another process can open by its URI",
+            kind="process",
+            hint="open the database by a URI, or leave the setting off",
+        )
+    return ProcessRunner(place.uri, place.root)
 
 
 def claim_compactor(manifests: ManifestStore) -> Version[Manifest]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from cenote.base import Clock, Rand
 from cenote.errors import InvalidError
+from cenote.lsm.compact.remote import LocalRunner, Runner
 from cenote.lsm.compact.retention import CompactionFilter, Retention
 from cenote.lsm.compact.run import WINDOW_SIZE, Work
 from cenote.lsm.compact.source import InputTable
@@ -27,7 +28,10 @@ __all__ = ["Tools", "work_for"]
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """What the compactions of one process share. `window`: bytes of a source merged at a time."""
+    """What the compactions of one process share.
+
+    `window`: bytes of a source merged at a time. `runner`: who does the merging.
+    """
 
     place: Place
     manifests: ManifestStore
@@ -40,6 +44,7 @@ class Tools:
     filter: CompactionFilter | None = None
     metrics: Metrics = field(default_factory=Metrics)
     window: int = WINDOW_SIZE
+    runner: Runner = field(default_factory=LocalRunner)
 
 
 def work_for(tools: Tools, manifest: Manifest, compaction: Compaction) -> Work:

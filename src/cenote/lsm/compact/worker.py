@@ -21,7 +21,7 @@ from typing import Final
 from cenote.errors import ConflictError, Error, InvalidError, NotFoundError, UnavailableError
 from cenote.lsm.compact.entries import claimed_by, find, put, released
 from cenote.lsm.compact.job import Tools, work_for
-from cenote.lsm.compact.run import CompactionRun
+from cenote.lsm.compact.remote import Run
 from cenote.lsm.compact.spec import has_room
 from cenote.lsm.format import (
     Compaction,
@@ -29,6 +29,7 @@ from cenote.lsm.format import (
     CompactionStatus,
     Manifest,
     OutputSst,
+    TieredContext,
     TieredSpec,
 )
 from cenote.objstore import Version
@@ -53,7 +54,7 @@ class Result:
 @dataclass(slots=True)
 class _Attempt:
     compaction: Compaction
-    run: CompactionRun
+    run: Run
 
 
 class Worker:
@@ -117,7 +118,7 @@ class Worker:
             if not self._owns(each) or each.id in self._attempts:
                 continue
             try:
-                run = CompactionRun(work_for(self._tools, manifest, each), each.context)
+                run = self._begin(each, manifest)
             except (ConflictError, InvalidError):
                 self.release([each.id])
                 continue
@@ -126,6 +127,10 @@ class Worker:
             self._attempts[each.id] = _Attempt(each, run)
             begun = True
         return begun
+
+    def _begin(self, entry: Compaction, manifest: Manifest) -> Run:
+        work = work_for(self._tools, manifest, entry)
+        return self._tools.runner.begin(work, entry.context, entry.id)
 
     def _owns(self, entry: Compaction) -> bool:
         worker = entry.worker
@@ -177,10 +182,10 @@ class Worker:
         compaction = replace(attempt.compaction, context=None)
         manifest = self._tools.manifests.refresh().value
         attempt.compaction = compaction
-        attempt.run = CompactionRun(work_for(self._tools, manifest, compaction))
+        attempt.run = self._begin(compaction, manifest)
 
     def _end(self, attempt: _Attempt, error: BaseException | None = None) -> Result:
-        compaction = replace(attempt.compaction, context=attempt.run.context)
+        compaction = replace(attempt.compaction, context=_progress(attempt.run))
         del self._attempts[compaction.id]
         metrics = self._tools.metrics
         if error is not None:
@@ -222,7 +227,7 @@ class Worker:
                     lost.add(compaction)
                 else:
                     entry = claimed_by(entry, self.id, now_ms)
-                    mine.append(replace(entry, context=attempt.run.context))
+                    mine.append(replace(entry, context=_progress(attempt.run)))
             return put(current.value, mine) if mine and current is not None else None
 
         self._tools.compactions.update(edit)
@@ -270,7 +275,7 @@ class Worker:
             attempt = self._attempts.pop(compaction, None)
             if attempt is not None:
                 _quietly_abandon(attempt.run)
-                contexts[compaction] = attempt.run.context
+                contexts[compaction] = _progress(attempt.run)
 
         def edit(current: Version[Compactions] | None) -> Compactions | None:
             if current is None:
@@ -287,7 +292,12 @@ class Worker:
             self._tools.compactions.update(edit)
 
 
-def _quietly_abandon(run: CompactionRun) -> None:
+def _progress(run: Run) -> TieredContext | None:
+    """Return what is finished; None before there is a plan, since others take none without one."""
+    return run.context if run.context.subcompactions else None
+
+
+def _quietly_abandon(run: Run) -> None:
     try:
         run.abandon()
     except Error:
