@@ -27,7 +27,7 @@ from cenote.lsm.format import (
 )
 
 if TYPE_CHECKING:
-    from cenote.lsm.format.blocks_plain import BlockWriter
+    from cenote.lsm.format.blocks_plain import BlockWriter, encode_log
     from cenote.lsm.format.flat_plain import decode_index, encode_index, encode_stats
     from cenote.lsm.format.kernels_plain import (
         bloom_build,
@@ -61,6 +61,7 @@ __all__ = [
     "decode_rows",
     "encode_blocks",
     "encode_index",
+    "encode_log",
     "encode_row",
     "encode_stats",
     "find_in_block",

@@ -37,7 +37,7 @@ __all__ = [
     "varint",
 ]
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Of what the kernels take and give: a compiled module of another version is passed by."""
 
 RESTART_INTERVAL: Final = 16

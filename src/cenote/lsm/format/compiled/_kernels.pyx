@@ -40,7 +40,7 @@ from libc.string cimport memcmp, memcpy, memset
 
 from cenote.errors import ChecksumError, DataError, InvalidError
 
-VERSION = 1
+VERSION = 2
 
 include "memory.pxi"
 include "checksum.pxi"

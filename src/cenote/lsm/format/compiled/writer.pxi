@@ -218,3 +218,44 @@ cdef int refer_chain(Memory *refs, object key, object chain) except -1:
         refs.size += sizeof(Ref)
         chain = item(chain, 5)
     return 0
+
+
+def encode_log(rows, Py_ssize_t block_size):
+    """Cut the rows of a log file, by rising numbers, into blocks with their checksums."""
+    check_block_size(block_size)
+    cdef tuple held = tuple(rows)
+    cdef size_t count = PyTuple_GET_SIZE(held), number
+    cdef BlockWriter writer = BlockWriter(block_size, framed=True, hashed=False)
+    cdef Encoder *e = writer.e
+    cdef Ref *refs = <Ref *>allocated(count, sizeof(Ref))
+    cdef Cut *cuts
+    cdef int fault = 0
+    cdef list firsts = [], ends
+    cdef uint8_t name[8]
+    try:
+        refer_rows(held, refs)
+        if count < 64:
+            fault = encode_rising(e, refs, count)
+        else:
+            with nogil:
+                fault = encode_rising(e, refs, count)
+        if fault == BAD_ORDER:
+            raise InvalidError("the rows of a log file are not in order", kind="row_order")
+        if fault:
+            fail(fault, 0)
+        cuts = <Cut *>e.cuts.data
+        ends = writer.ends()
+        for number in range(len(ends)):
+            store64be(name, refs[cuts[number - 1].row_end if number else 0].seq)
+            firsts.append(PyBytes_FromStringAndSize(<char *>name, 8))
+    finally:
+        free(refs)
+    return writer.take(), ends, firsts
+
+
+cdef int encode_rising(Encoder *e, const Ref *refs, size_t count) noexcept nogil:
+    cdef size_t number
+    for number in range(1, count):
+        if refs[number].seq < refs[number - 1].seq:
+            return BAD_ORDER
+    return encode_all(e, refs, count, False) or close_block(e)
