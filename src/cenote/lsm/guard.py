@@ -223,7 +223,7 @@ class Guard:
 def _decode(data: bytes, kind: type[T]) -> T:
     try:
         found = msgspec.json.decode(data, type=kind)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise DataError(f"a guard of the database cannot be read: {error}", kind="guard") from error
     if found.version != _VERSION:
         raise FormatVersionError(f"guards of version {found.version} are not known")
