@@ -28,7 +28,7 @@ from cenote.lsm.compact.source import InputTable
 from cenote.lsm.format import SstLayout, TieredContext, UlidMint
 from cenote.lsm.place import open_place
 
-__all__ = ["DONE", "FAILED", "PROGRESS", "REFUSED", "Order", "receive", "send"]
+__all__ = ["DONE", "FAILED", "PROGRESS", "REFUSED", "Order", "main", "receive", "send"]
 
 PROGRESS: Final = "progress"
 DONE: Final = "done"
@@ -130,7 +130,8 @@ def _end_with(inward: IO[bytes]) -> None:
     os._exit(0)
 
 
-if __name__ == "__main__":
-    with os.fdopen(os.dup(1), "wb") as _outward:
+def main() -> None:
+    """Do what the standard input says."""
+    with os.fdopen(os.dup(1), "wb") as outward:
         os.dup2(2, 1)  # whatever else prints, it is not a message
-        serve(sys.stdin.buffer, _outward)
+        serve(sys.stdin.buffer, outward)

@@ -30,6 +30,7 @@ from cenote.lsm.format import OutputSst, TieredContext
 __all__ = ["LocalRunner", "ProcessRunner", "RemoteRun", "Run", "Runner"]
 
 _PATIENCE_SECONDS: Final = 0.05
+_PROGRAM: Final = "from cenote.lsm.compact.child import main; main()"
 
 
 class Run(Protocol):
@@ -171,7 +172,7 @@ class RemoteRun:
         try:
             pickle.dumps(order)
             process = subprocess.Popen(
-                [sys.executable, "-m", "cenote.lsm.compact.child"],
+                [sys.executable, "-c", _PROGRAM],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 env=environment,
