@@ -156,8 +156,13 @@ cdef int begin_block(Encoder *e, const Ref *r) noexcept nogil:
 
 
 cdef int encode_all(Encoder *e, const Ref *refs, size_t count, bint ordered) noexcept nogil:
-    cdef size_t number
+    cdef size_t number, size = 0
     cdef int fault, order
+    if count > 64:  # make room at once, rather than by moving what is there again and again
+        for number in range(count):
+            size += refs[number].key_size + refs[number].value_size + 36
+        if grow(&e.out, size):
+            return NO_MEMORY
     for number in range(count):
         if ordered and e.rows:
             order = compare(e.last.data, e.last.size, refs[number].key, refs[number].key_size)

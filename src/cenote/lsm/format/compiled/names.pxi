@@ -85,8 +85,12 @@ cdef Name *order_names(Name *names, Name *spare, size_t count) noexcept nogil:
 
 
 cdef int encode_names(Encoder *e, const Name *names, size_t count) noexcept nogil:
-    cdef size_t number
+    cdef size_t number, size = 0
     cdef int fault
+    for number in range(count):
+        size += names[number].ref.key_size + names[number].ref.value_size + 36
+    if grow(&e.out, size):
+        return NO_MEMORY
     for number in range(count):
         fault = encode_all(e, names[number].ref, names[number].versions, True)
         if fault:
