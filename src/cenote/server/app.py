@@ -14,10 +14,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import uvloop
 
@@ -26,12 +27,15 @@ from cenote.buckets import Store
 from cenote.errors import InvalidError, UnavailableError, UnsupportedError
 from cenote.server.credentials import load_credentials
 from cenote.server.front import Front, settle_process, tls_context
+from cenote.server.listener import Application
 from cenote.server.meters import Meters, watch_directory
 from cenote.server.notify import notify
 from cenote.server.running import Running, raise_file_limit
 from cenote.server.settings import Settings
 
 __all__ = ["BackgroundServer", "Running", "serve"]
+
+T = TypeVar("T")
 
 
 async def _run(
@@ -40,6 +44,11 @@ async def _run(
     rand: Rand,
     stop: asyncio.Event,
     ready: Callable[[Running], None],
+    *,
+    opened: Callable[[Front], None] | None = None,
+    listens: bool = True,
+    around: Callable[[Application], Application] | None = None,
+    signing_clock: Clock | None = None,
 ) -> None:
     loop = asyncio.get_running_loop()
     settings.check()
@@ -57,10 +66,27 @@ async def _run(
             scheduler=loop.call_soon_threadsafe,
         )
         stack.callback(store.close)
-        front = Front(settings, credentials, store, clock, rand, tls, meters)
+        front = Front(
+            settings,
+            credentials,
+            store,
+            clock,
+            rand,
+            tls,
+            meters,
+            around=around,
+            signing_clock=signing_clock,
+        )
         stack.callback(front.close)
         watch_directory(meters.registry, store.directory, settings.path)
-        ready(Running(settings, credentials, await front.open()))
+        port = 0
+        if listens:
+            port = await front.open()
+        else:
+            front.open_nowhere()
+        if opened is not None:
+            opened(front)
+        ready(Running(settings, credentials, port))
         await stop.wait()
         await front.drain(store.close)
 
@@ -124,8 +150,21 @@ class BackgroundServer:
     """
 
     def __init__(
-        self, *, clock: Clock | None = None, rand: Rand | None = None, **fields: Any
+        self,
+        *,
+        clock: Clock | None = None,
+        rand: Rand | None = None,
+        listens: bool = True,
+        around: Callable[[Application], Application] | None = None,
+        signing_clock: Clock | None = None,
+        **fields: Any,
     ) -> None:
+        """See `cenote.server.settings.Settings` for the fields.
+
+        With `listens` False no port is taken until `listen`: clients come by `connect`. `around`
+        puts something between the connections and the service. `signing_clock` is what signatures
+        are compared with, where `clock` is moved.
+        """
         fields.setdefault("port", 0)
         if "credentials" not in fields:
             fields.setdefault("access_key", "background")
@@ -142,6 +181,10 @@ class BackgroundServer:
         self._stop: asyncio.Event | None = None
         self._failure: BaseException | None = None
         self._running: Running | None = None
+        self._front: Front | None = None
+        self._listens = listens
+        self._around = around
+        self._signing_clock = signing_clock
 
     def start(self) -> BackgroundServer:
         """Start, and return when requests are served. Raises as `serve`."""
@@ -154,7 +197,17 @@ class BackgroundServer:
         async def main() -> None:
             self._loop = asyncio.get_running_loop()
             self._stop = asyncio.Event()
-            await _run(self.settings, self._clock, self._rand, self._stop, told)
+            await _run(
+                self.settings,
+                self._clock,
+                self._rand,
+                self._stop,
+                told,
+                opened=lambda front: setattr(self, "_front", front),
+                listens=self._listens,
+                around=self._around,
+                signing_clock=self._signing_clock,
+            )
 
         def work() -> None:
             try:
@@ -181,7 +234,7 @@ class BackgroundServer:
         with contextlib.suppress(RuntimeError):  # the loop has ended by itself
             self._loop.call_soon_threadsafe(self._stop.set)
         thread.join()
-        self._running = None
+        self._running = self._front = None
         if self._failure is not None:
             raise self._failure
 
@@ -201,6 +254,29 @@ class BackgroundServer:
         if self._running is None:
             raise InvalidError("the server is not running", kind="closed")
         return self._running
+
+    def connect(self) -> socket.socket:
+        """Return a connected socket to this server, which takes no port.
+
+        Raises InvalidError when the server is not running.
+        """
+        ours, theirs = socket.socketpair()
+        self._call(lambda front: front.accept(theirs))
+        return ours
+
+    def listen(self) -> str:
+        """Take a port now, unless there is one, and return the endpoint. Raises as `serve`."""
+        running = self.running
+        if not running.port:
+            port = self._call(lambda front: front.open())
+            self._running = Running(running.settings, running.credentials, port)
+        return self.endpoint
+
+    def _call(self, step: Callable[[Front], Coroutine[Any, Any, T]]) -> T:
+        front, loop = self._front, self._loop
+        if front is None or loop is None:
+            raise InvalidError("the server is not running", kind="closed")
+        return asyncio.run_coroutine_threadsafe(step(front), loop).result()
 
     @property
     def endpoint(self) -> str:

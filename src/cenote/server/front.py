@@ -23,7 +23,7 @@ from cenote.buckets import Store
 from cenote.errors import UnavailableError
 from cenote.server.accesslog import AccessLog
 from cenote.server.credentials import Credentials
-from cenote.server.listener import Listener
+from cenote.server.listener import Application, Listener
 from cenote.server.meters import Meters
 from cenote.server.pipeline import Pipeline
 from cenote.server.settings import Settings
@@ -81,7 +81,11 @@ class Front:
         rand: Rand,
         tls: ssl.SSLContext | None,
         meters: Meters,
+        *,
+        around: Callable[[Application], Application] | None = None,
+        signing_clock: Clock | None = None,
     ) -> None:
+        """`around` puts something between the connections and the pipeline. See `Pipeline`."""
         self._settings = settings
         self._tls = tls
         self._stack = contextlib.ExitStack()
@@ -101,8 +105,10 @@ class Front:
             rand,
             meters,
             access_log,
+            signing_clock,
         )
-        self._listener = listener = Listener(self.pipeline, settings.limits, clock)
+        application: Application = self.pipeline if around is None else around(self.pipeline)
+        self._listener = listener = Listener(application, settings.limits, clock)
         meters.gauge("cenote_connections", "Open connections.", lambda: len(listener.connections))
         meters.gauge(
             "cenote_connections_refused",
@@ -121,6 +127,14 @@ class Front:
     async def open_on(self, sockets: Sequence[socket.socket]) -> None:
         """Listen on sockets that are bound already."""
         await self._listener.start_on(sockets, self._tls)
+
+    def open_nowhere(self) -> None:
+        """Serve what is given to `accept`, and listen nowhere yet."""
+        self._listener.start_beat()
+
+    async def accept(self, connected: socket.socket) -> None:
+        """Serve the client at the other end of a socket."""
+        await self._listener.accept(connected)
 
     async def drain(self, close_store: Callable[[], None]) -> None:
         """Finish what is under way, accept nothing new, and close the store."""

@@ -78,7 +78,7 @@ class Listener:
             reuse_address=True,
         )
         self._servers.append(server)
-        self._beat = loop.call_later(1.0, self._on_beat, loop)
+        self.start_beat()
         bound: socket.socket = server.sockets[0]
         return int(bound.getsockname()[1])
 
@@ -95,7 +95,18 @@ class Listener:
                     backlog=_BACKLOG,
                 )
             )
-        self._beat = loop.call_later(1.0, self._on_beat, loop)
+        self.start_beat()
+
+    def start_beat(self) -> None:
+        """Let the seconds be counted. Harmless when repeated."""
+        if self._beat is None:
+            loop = asyncio.get_running_loop()
+            self._beat = loop.call_later(1.0, self._on_beat, loop)
+
+    async def accept(self, connected: socket.socket) -> None:
+        """Take a client in that is connected already."""
+        loop = asyncio.get_running_loop()
+        await loop.connect_accepted_socket(lambda: Connection(self), connected)
 
     def _handshake_timeout(self, tls: ssl.SSLContext | None) -> float | None:
         # A client that never ends its handshake is not counted as a connection yet.

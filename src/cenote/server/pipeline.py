@@ -78,7 +78,9 @@ class Pipeline:
         rand: Rand,
         meters: Meters,
         access_log: AccessLog | None,
+        signing_clock: Clock | None = None,
     ) -> None:
+        """`signing_clock` is what signatures' times are compared with, `clock` all else."""
         self.store = store
         self.settings = settings
         self.workers = workers
@@ -88,8 +90,9 @@ class Pipeline:
         self.ready = True
         # Of several processes: hands over the metrics of all, as text, or None.
         self.count: Callable[[Callable[[str | None], None]], None] | None = None
-        self.tables = TableGate(store, settings, keys, clock, rand)
-        self.identity = IdentityGate(settings, keys, clock)
+        self._signing_clock = signing_clock or clock
+        self.tables = TableGate(store, settings, keys, clock, rand, self._signing_clock)
+        self.identity = IdentityGate(settings, keys, self._signing_clock)
         self._keys = keys
         self._hosts = Hosts(settings.domains)
         self._access_log = access_log
@@ -160,7 +163,7 @@ class Pipeline:
         exchange = call.exchange
         head = exchange.head
         host_bucket = self._hosts.bucket_of(head.headers.get("host", ""))
-        now_ms = self.clock.now_ms()
+        now_ms = self._signing_clock.now_ms()
         if host_bucket is None:
             if head.method == "POST":
                 if "x-amz-target" in head.headers:

@@ -73,11 +73,12 @@ class TableGate:
         keys: Callable[[str], str | None],
         clock: Clock,
         rand: Rand,
+        signing_clock: Clock,
     ) -> None:
         self._tables = LockTables(store.buckets, clock=clock, rand=rand)
         self._read_only = settings.read_only
         self._keys = keys
-        self._clock = clock
+        self._signing_clock = signing_clock
         self._beats = 0
         self._expiring = False
 
@@ -113,7 +114,7 @@ class TableGate:
             head,
             hashlib.sha256(body).hexdigest(),
             keys=self._keys,
-            now_ms=self._clock.now_ms(),
+            now_ms=self._signing_clock.now_ms(),
             service="dynamodb",
         )
         if call.access_key is None:
