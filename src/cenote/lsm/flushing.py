@@ -20,7 +20,7 @@ from weakref import ref
 from cenote.base import Clock, Rand
 from cenote.errors import ClosedError, Error, UnavailableError
 from cenote.lsm.flush import Flusher, layout_of
-from cenote.lsm.format import BloomPolicy, Checkpoint, Manifest, UlidMint, mint_uuid
+from cenote.lsm.format import BloomPolicy, Checkpoint, Manifest, UlidMint, encode_tracker, mint_uuid
 from cenote.lsm.guard import Guard
 from cenote.lsm.intake import STALL_SECONDS, Intake
 from cenote.lsm.jobs import Jobs
@@ -167,14 +167,16 @@ class Flushing(Intake):
             wal.commit(memtable.last_seq)
             replay_after = wal.last_file_up_to(memtable.last_seq) or replay_after
             seen = wal.next_number - 1
-        keep_from = min(self._pin_min, memtable.last_seq)
+        with self._lock:
+            keep_from = min(self._pin_min, memtable.last_seq)
+            samples = self.tracker.samples(memtable.last_seq)
         mark = FlushMark(
             replay_after_wal_id=replay_after,
             wal_id_last_seen=seen,
             last_l0_clock_tick=max(memtable.last_tick, known.last_l0_clock_tick),
             last_l0_seq=memtable.last_seq,
             recent_snapshot_min_seq=keep_from,
-            sequence_tracker=self.tracker.encoded(memtable.last_seq),
+            sequence_tracker=encode_tracker(samples),
         )
         before = moment_of(self.clock)
         made = self.flusher.flush(memtable, keep_from, mark)

@@ -160,17 +160,21 @@ class Intake:
             log = self._log
             keep_from = self._flushed_seq if log is None else log.durable_seq
             memtable = self._memtable
-            memtable.insert_rows(rows, min(keep_from, self._pin_min))
             self._tick = now
-            if log is not None:
-                log.rows += rows
+            try:
+                memtable.insert_rows(rows, min(keep_from, self._pin_min))
+                if log is not None:
+                    log.rows += rows
+                self.last_seq = number
+            except BaseException:
+                self._finish(rows)
+                raise
             noting = self.noting
             if noting is not None:
                 noting(number, ops)
             if now >= self.tracker.next_ms:
                 self.tracker.note(number, now)
             self.metrics.writes += 1
-            self.last_seq = number
             if memtable.size >= self._freeze_at:
                 self._freeze()
         if self.log_asleep:
@@ -204,28 +208,43 @@ class Intake:
             number = self.last_seq + 1
             log = self._log
             memtable = self._memtable
-            # What follows is `Memtable.insert`, without the call.
-            chains = memtable.chains
-            old = chains.get(key)
-            if old is not None:
-                keep_from = self._flushed_seq if log is None else log.durable_seq
-                old = memtable.kept(key, old, number, kind, min(keep_from, self._pin_min))
-            chains[key] = (number, kind, value, now, expire_ts, old)
-            memtable.size = size = memtable.size + len(key) + len(value) + ROW_OVERHEAD
-            if log is not None:
-                log.rows.append((key, value, number, kind, now, expire_ts))
+            try:
+                # What follows is `Memtable.insert`, without the call.
+                chains = memtable.chains
+                old = chains.get(key)
+                if old is not None:
+                    keep_from = self._flushed_seq if log is None else log.durable_seq
+                    old = memtable.kept(key, old, number, kind, min(keep_from, self._pin_min))
+                chains[key] = (number, kind, value, now, expire_ts, old)
+                memtable.size = size = memtable.size + len(key) + len(value) + ROW_OVERHEAD
+                if log is not None:
+                    log.rows.append((key, value, number, kind, now, expire_ts))
+                self.last_seq = number
+            except BaseException:
+                self._finish([(key, value, number, kind, now, expire_ts)])
+                raise
             noting = self.noting
             if noting is not None:
                 noting(number, [(key, value, kind, ttl_ms, expire_at_ms)])
             if now >= self.tracker.next_ms:
                 self.tracker.note(number, now)
             self.metrics.writes += 1
-            self.last_seq = number
             if size >= self._freeze_at:
                 self._freeze()
         if self.log_asleep:
             self._wake_log()
         return _written(Written, (number, now))
+
+    def _finish(self, rows: list[Row]) -> None:
+        """Take the rows of a write that a signal broke off, so that it is not half there.
+
+        Requires: the lock. What was done already is done again, which changes nothing.
+        """
+        log, memtable = self._log, self._memtable
+        memtable.insert_rows(rows, 0)
+        if log is not None and (not log.rows or log.rows[-1] != rows[-1]):
+            log.rows += rows
+        self.last_seq = rows[-1][2]
 
     def _prepare(self, ops: Sequence[Op]) -> None:
         extractor = self.segment_extractor

@@ -64,10 +64,14 @@ class Tracker:
             self._step *= 2
         self._schedule()
 
-    def encoded(self, seq_max: int) -> bytes:
-        """Return the bytes of the samples up to `seq_max`."""
+    def samples(self, seq_max: int) -> list[tuple[int, int]]:
+        """Return the samples up to `seq_max`."""
         count = bisect_right(self._seqs, seq_max)
-        return encode_tracker(list(zip(self._seqs[:count], self._seconds[:count], strict=True)))
+        return list(zip(self._seqs[:count], self._seconds[:count], strict=True))
+
+    def encoded(self, seq_max: int) -> bytes:
+        """Return the bytes of the samples up to `seq_max`. Cost: 1 us a sample."""
+        return encode_tracker(self.samples(seq_max))
 
     def second_of(self, seq: int, *, later: bool = False) -> int | None:
         """Return the second of the last sample at or before `seq` (`later`: the first at or after).

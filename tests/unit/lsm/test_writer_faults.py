@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import linecache
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -13,6 +15,7 @@ from writing import ROOT, Concat, Forgetful, contents, faulty, get, op, opened, 
 from cenote.base import ManualClock
 from cenote.base.failpoint import armed, registered
 from cenote.errors import ClosedError, DataError, Error, InvalidError, UnavailableError
+from cenote.lsm import flush
 from cenote.lsm.format import decode_manifest, decode_wal, wal_name
 from cenote.lsm.wal.writer import PROOF_SECONDS
 from cenote.lsm.writer import Writer
@@ -391,6 +394,65 @@ def test_an_interrupted_put_is_finished_by_the_same_writer() -> None:
             put(writer, b"a", b"1")
         put(writer, b"b", b"2")
         assert contents(store, seed=2) == {b"a": b"1", b"b": b"2"}
+
+
+def test_a_write_that_a_signal_breaks_off_is_not_half_there() -> None:
+    """At every place of its way: all of the batch is there, in memory and in the log, or none."""
+
+    class Stop(BaseException):
+        pass
+
+    for place in range(1, 80):
+        store = MemoryStore()
+        writer = opened(store)
+        put(writer, b"k1", b"old")
+        left = place
+
+        def trace(frame: Any, event: str, argument: Any) -> Any:
+            nonlocal left
+            if "/lsm/" not in frame.f_code.co_filename:
+                return None
+            line = linecache.getline(frame.f_code.co_filename, frame.f_lineno).strip()
+            # At these lines the interpreter looks for no signals.
+            passed = line.startswith(("with ", "try:"))
+            if event == "line" and frame.f_code.co_name in WATCHED and not passed:
+                left -= 1
+                if not left:
+                    sys.settrace(None)
+                    raise Stop
+            return trace
+
+        batch = [op(b"k1", b"1"), op(b"k2", b"2"), op(b"k3", b"3")]
+        before = sys.gettrace()
+        sys.settrace(trace)
+        try:
+            writer.write(batch)
+            writer.flush_wal()
+        except Stop:
+            pass
+        finally:
+            sys.settrace(before)
+        put(writer, b"after", b"")
+        seen = [get(writer, key) for key in (b"k1", b"k2", b"k3")]
+        assert seen in ([b"old", None, None], [b"1", b"2", b"3"]), place
+        found = contents(store, seed=2)
+        assert [found.get(key) for key in (b"k1", b"k2", b"k3")] == seen, place
+
+
+WATCHED = ("try_write", "insert_rows", "kept", "_next", "_put_all", "_put")
+
+
+def test_large_files_go_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SlateDB hazard: a level 0 file above what a store takes in one put could not be written."""
+    monkeypatch.setattr(flush, "_ONE_PUT_MAX", 1000)
+    monkeypatch.setattr(flush, "_PIECE", 300)
+    store = MemoryStore()
+    writer = opened(store)
+    expected = {b"%03d" % n: b"x" * 50 for n in range(100)}
+    for key, value in expected.items():
+        put(writer, key, value, durable=False)
+    writer.flush_memtable()
+    assert contents(store) == expected
 
 
 # Damage.

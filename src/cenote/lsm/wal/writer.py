@@ -177,10 +177,12 @@ class WalWriter:
 
     def _put_all(self) -> None:
         """Put the doubtful file, and then what waits. Requires: the turn."""
-        while (attempt := self._doubt or self._next()) is not None:
+        while True:
             repeated = self._doubt is not None
+            attempt = self._doubt or self._next()
+            if attempt is None:
+                return
             self.repeats += repeated
-            self._doubt = attempt
             try:
                 self._put(attempt)
             except Error as error:
@@ -191,18 +193,26 @@ class WalWriter:
                 return
 
     def _next(self) -> _Attempt | None:
-        """Return the next file, of all rows that wait; None when there are none."""
-        with self._lock:
-            rows, self.rows = self.rows, []
-        if not rows:
-            return None
+        """Return the next file, of all rows that wait, which is in doubt from now on.
+
+        None when no rows wait.
+        """
+        rows: list[Row] = []
         try:
-            data = encode_wal_file(rows, self._codec)
-        except BaseException:
             with self._lock:
-                self.rows[:0] = rows
+                rows, self.rows = self.rows, []
+            if not rows:
+                return None
+            data = encode_wal_file(rows, self._codec)
+            write_id = self._rand.bytes(16).hex()
+            self._doubt = attempt = _Attempt(self.next_number, data, write_id, rows[-1][2])
+            return attempt
+        except BaseException:  # a signal, too: no row may get lost
+            if rows and self._doubt is None:
+                with self._lock:
+                    if self.rows is not rows:
+                        self.rows[:0] = rows
             raise
-        return _Attempt(self.next_number, data, self._rand.bytes(16).hex(), rows[-1][2])
 
     def _put(self, attempt: _Attempt) -> None:
         failpoint.hit("lsm.wal.before_put")
