@@ -34,13 +34,14 @@ from cenote.errors import (
 )
 from cenote.lsm.checkpoints import find_checkpoint
 from cenote.lsm.entry import Row
-from cenote.lsm.format import SEQ_MAX, Manifest, decode_wal
+from cenote.lsm.format import SEQ_MAX, Manifest
 from cenote.lsm.guard import Guard
 from cenote.lsm.manifest.store import ManifestStore
 from cenote.lsm.memtable import Memtable
 from cenote.lsm.place import Place
 from cenote.lsm.tables import Tables
 from cenote.lsm.view import View
+from cenote.lsm.wal.ahead import read_ahead
 from cenote.lsm.wal.files import WalFiles
 from cenote.objstore import AroundStore, Call, ObjectMeta, ObjectStore, Version
 
@@ -85,18 +86,21 @@ class Follower:
         operator: str | None,
         clock: Clock,
         rand: Rand,
+        threads: bool,
     ) -> None:
         """`tables` makes the tables of the store they fetch by, which fetches from `store`.
 
         `operator` is a merge operator's name.
 
-        With `checkpoint`, an id or a name, what that holds is seen for ever.
+        With `checkpoint`, an id or a name, what that holds is seen for ever. `threads`: whether
+        log files may be read by several.
         """
         self.place = place
         self.store = FollowingStore(store, self)
         self.checkpoint = checkpoint
         self._tables = tables(self.store)
         self._replay = replay
+        self._threads = threads
         self._operator = operator
         self._clock = clock
         self._manifests = ManifestStore(place.store, place.root, rand=rand)
@@ -133,9 +137,8 @@ class Follower:
             self._sight = self._fixed(latest.value, self.checkpoint)
             self.looked_ms = self._clock.now_ms()
             return
-        if self._replay:
-            self._check_log(latest.value)
-        self.advance()
+        self._sight = self._next(None, latest)
+        self.looked_ms = self._clock.now_ms()
 
     def advance(self) -> bool:
         """See what is durable by now; tell whether that is anything new.
@@ -155,36 +158,48 @@ class Follower:
         """See nothing any more."""
         self.closed = True
 
-    def _check_log(self, manifest: Manifest) -> None:
-        """Refuse a database whose log must have files and has none: they are in another store."""
-        seen = max(manifest.replay_after_wal_id, manifest.wal_id_last_seen)
-        if not seen or manifest.external_dbs or not manifest.writer_epoch:
-            return
-        if not self._wal.numbers(max(manifest.replay_after_wal_id - 1, 0)):
+    def _next(self, old: Sight | None, latest: Version[Manifest] | None = None) -> Sight:
+        """Return what is to be seen after `old`; `latest` is the manifest, if it was just read."""
+        reason = ""
+        for _ in range(_TRIES_MAX):
+            latest = latest or self._manifests.refresh()
+            number, manifest = latest.number, latest.value
+            after = manifest.replay_after_wal_id
+            if old is not None:
+                after = max(after, old.wal)
+            try:
+                listed = self._listed(manifest, after, first=old is None)
+                reason = _gap(after, listed)
+                if not reason:
+                    rows = self._read_rows(listed, manifest.last_l0_seq)
+                    wal = listed[-1][0] if listed else after
+                    return self._moved(old, Version(number, manifest), rows, wal)
+            except NotFoundError as error:
+                reason = error.message
+            latest = None  # collected meanwhile: a later manifest says so
+        raise DataError(f"the log has a gap: {reason}", kind="wal_gap")
+
+    def _listed(
+        self, manifest: Manifest, after: int, *, first: bool
+    ) -> list[tuple[int, ObjectMeta]]:
+        """Return the log files above `after`.
+
+        At the first look, refuse a database whose log must have files and has none: the one that a
+        replay starts after is never collected, so they are in another store.
+        """
+        if not self._replay:
+            return []
+        if not first:
+            return self._wal.listed(after)
+        listed = self._wal.listed(max(after - 1, 0))
+        seen = max(after, manifest.wal_id_last_seen)
+        if seen and not listed and not manifest.external_dbs and manifest.writer_epoch:
             raise InvalidError(
                 f"the manifest tells of {seen} log files, and there is none",
                 kind="wal_store",
                 hint="its log may be in a store of its own: pass wal=",
             )
-
-    def _next(self, old: Sight | None) -> Sight:
-        reason = ""
-        for _ in range(_TRIES_MAX):
-            latest = self._manifests.refresh()
-            after = latest.value.replay_after_wal_id
-            if old is not None:
-                after = max(after, old.wal)
-            try:
-                listed = self._wal.listed(after) if self._replay else []
-                reason = _gap(after, listed)
-                if reason:
-                    continue  # collected: a later manifest says so
-                rows = self._read_rows(listed, latest.value.last_l0_seq)
-            except NotFoundError as error:
-                reason = error.message
-                continue
-            return self._moved(old, latest, rows, listed[-1][0] if listed else after)
-        raise DataError(f"the log has a gap: {reason}", kind="wal_gap")
+        return [each for each in listed if each[0] > after]
 
     def _moved(
         self, old: Sight | None, latest: Version[Manifest], rows: list[Row], wal: int
@@ -209,11 +224,11 @@ class Follower:
 
     def _read_rows(self, listed: Sequence[tuple[int, ObjectMeta]], above: int) -> list[Row]:
         """Return the rows above a sequence number in some log files, in their order."""
+        numbers = [number for number, meta in listed if meta.size]
+        read = self._wal.read
         rows: list[Row] = []
-        for _, meta in listed:
-            if meta.size:
-                found = decode_wal(self._wal.store.get(meta.path).data)
-                rows += [row for row in found if row[2] > above]
+        for found in read_ahead(read, numbers) if self._threads else map(read, numbers):
+            rows += [row for row in found if row[2] > above]
         return rows
 
     def _fixed(self, latest: Manifest, checkpoint: str) -> Sight:

@@ -14,10 +14,8 @@ Invariants:
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from cenote.base import Clock, Rand, SystemClock, SystemRand, failpoint
 from cenote.errors import DataError, NotFoundError
@@ -29,10 +27,12 @@ from cenote.lsm.guard import Guard
 from cenote.lsm.manifest.store import ManifestStore, check_epochs
 from cenote.lsm.merge import MergeOperator
 from cenote.lsm.metrics import Metrics
+from cenote.lsm.parts import through_folder
 from cenote.lsm.segments import SegmentExtractor
 from cenote.lsm.settings import DbSettings
 from cenote.lsm.tables import Tables
 from cenote.lsm.takeover import take_over
+from cenote.lsm.wal.ahead import read_ahead
 from cenote.lsm.wal.files import WalFiles
 from cenote.lsm.wal.writer import moment_of
 from cenote.lsm.writer import Writer
@@ -41,8 +41,6 @@ if TYPE_CHECKING:
     from cenote.lsm.place import Place
 
 __all__ = ["open_writer"]
-
-_AT_ONCE: Final = 8
 
 failpoint.register("lsm.open.replayed_file", "lsm.open.replayed")
 
@@ -86,9 +84,8 @@ def open_writer(
     )
     if tables is None:
         cache = BlockCache(settings.block_cache_size)
-        tables = Tables(
-            place.store, place, cache, settings, metrics, filter_policies=filter_policies
-        )
+        store = through_folder(place.store, settings.part_cache_dir, settings.part_cache_size)
+        tables = Tables(store, place, cache, settings, metrics, filter_policies=filter_policies)
     parts = Parts(
         place=place,
         settings=settings,
@@ -128,25 +125,9 @@ def _replay(writer: Writer, files: WalFiles, numbers: Sequence[int]) -> None:
             ) from error
 
     found: Iterator[list[Row]] = map(read, numbers)
-    if writer.background and len(numbers) > 1:
-        found = _read_ahead(read, numbers)
+    if writer.background:
+        found = read_ahead(read, numbers)
     for number, rows in zip(numbers, found, strict=True):
         failpoint.hit("lsm.open.replayed_file")
         writer.replay(number, rows)
     failpoint.hit("lsm.open.replayed")
-
-
-def _read_ahead(read: Callable[[int], list[Row]], numbers: Sequence[int]) -> Iterator[list[Row]]:
-    """Yield what `read` returns of each number, in order, while the next ones are on their way."""
-    with ThreadPoolExecutor(min(len(numbers), _AT_ONCE), "cenote-replay") as pool:
-        coming: deque[Future[list[Row]]] = deque()
-        try:
-            for number in numbers:
-                coming.append(pool.submit(read, number))
-                if len(coming) == _AT_ONCE:
-                    yield coming.popleft().result()
-            while coming:
-                yield coming.popleft().result()
-        finally:
-            for each in coming:
-                each.cancel()

@@ -33,6 +33,7 @@ from cenote.lsm.keys import Bound, BoundKind, KeyRange
 from cenote.lsm.merge import MergeOperator
 from cenote.lsm.metrics import Metrics
 from cenote.lsm.options import Reading
+from cenote.lsm.parts import through_folder
 from cenote.lsm.place import Place, open_place
 from cenote.lsm.plan import Plan
 from cenote.lsm.reads import Reads
@@ -212,12 +213,13 @@ class _Reader:
         self.follower = Follower(
             place,
             lambda store: Tables(store, place, cache, None, self.metrics),
-            place.store,
+            through_folder(place.store, settings.part_cache_dir, settings.part_cache_size),
             checkpoint=checkpoint,
             replay=settings.replay_wal,
             operator=None if merge_operator is None else merge_operator.name,
             clock=clock,
             rand=rand,
+            threads=background,
         )
         reading = Reading(clock.now_ms, None, merge_operator)
         self.source = _ReaderSource(self.follower, reading, settings.readahead_max, self.metrics)

@@ -455,3 +455,48 @@ def test_it_follows_in_the_background() -> None:
     with pytest.raises(ClosedError):
         reader.get(b"k")
     writer.close()
+
+
+def test_a_long_log_is_read_ahead(scene: Scene) -> None:
+    """Several files at a time, where threads may be used."""
+    for n in range(40):
+        put(scene.writer, b"k%02d" % n, b"v")
+    met = threading.Barrier(4, timeout=20)
+
+    class Slow(RecordingStore):
+        waits = 4
+
+        def get(self, path: str) -> Any:
+            if "/wal/" in path and self.waits:
+                self.waits -= 1
+                met.wait()
+            return super().get(path)
+
+    reader = scene.reader(Slow(scene.store), background=True, follow=False)
+    assert len(list(reader.scan())) == 40
+
+
+def test_thousands_of_manifests_cost_a_listing(scene: Scene) -> None:
+    """Hazard: listings in a loop when there are more than a thousand manifests."""
+    put(scene.writer, b"k", b"v")
+    scene.writer.flush_memtable()
+    manifests = ManifestStore(scene.store, "db", rand=SeededRand(1))
+    manifests.refresh()
+    for _ in range(2500):
+        manifests.edit(lambda m, _: replace(m, wal_id_last_seen=m.wal_id_last_seen))
+    store = RecordingStore(scene.store)
+    reader = scene.reader(store)
+    listings = [each for each in store.requests if each.op.startswith("list")]
+    assert len([each for each in listings if "manifest" in each.path]) == 3  # pages
+    before = len(store.requests)
+    assert not reader.refresh()
+    assert len(store.requests) - before == 2
+
+
+def test_requests_of_an_open(scene: Scene) -> None:
+    """The manifest, the guard, the log."""
+    put(scene.writer, b"k", b"v")
+    store = RecordingStore(scene.store)
+    scene.reader(store)
+    asked = [f"{each.op} {each.path.split('/')[1]}" for each in store.requests]
+    assert asked == ["list_page manifest", "get manifest", "get cenote", "list_page wal", "get wal"]
