@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import emulators
 import pytest
 from locktable import ACCESS_KEY, REGION, SECRET_KEY, LockTable
 
+import emulators
 from cenote.base import ManualClock, SeededRand, SystemClock
 from cenote.objstore import (
     AwsKeys,
@@ -36,6 +36,7 @@ from cenote.objstore import (
     open_store,
 )
 from cenote.sqldb import Directory
+from xmlstorage import BUCKET, XmlStorage
 
 Make = Callable[[pytest.FixtureRequest], Iterator[ObjectStore]]
 _numbers = itertools.count(1)
@@ -125,6 +126,14 @@ def azure(request: pytest.FixtureRequest) -> Iterator[ObjectStore]:
         yield open_store(uri)
 
 
+def google(request: pytest.FixtureRequest) -> Iterator[ObjectStore]:
+    pytest.importorskip("obstore")
+    with XmlStorage() as storage, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GOOGLE_SERVICE_ACCOUNT_KEY", storage.account)
+        uri = f"gs://{BUCKET}/some/prefix?allow_http=true&endpoint={storage.endpoint}"
+        yield open_store(uri)
+
+
 def prefix(request: pytest.FixtureRequest) -> Iterator[ObjectStore]:
     inner = MemoryStore()
     inner.put("below", b"not here")
@@ -202,6 +211,7 @@ STORES: list[Any] = [
     sqlite,
     sqlite_packs,
     remote,
+    google,
     prefix,
     retrying,
     retrying_local,

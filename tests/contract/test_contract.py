@@ -26,7 +26,7 @@ def listed(store: ObjectStore, prefix: str = "", start_after: str = "") -> list[
     return [meta.path for meta in store.list(prefix, start_after=start_after)]
 
 
-def test_what_is_put_is_got(store: ObjectStore) -> None:
+def test_what_is_put_is_got(store: ObjectStore, request: pytest.FixtureRequest) -> None:
     for data in (b"", b"x", b"\0" * 100_000, bytearray(b"array"), memoryview(b"a view")[2:]):
         put = store.put("folder/name", data)
         found = store.get("folder/name")
@@ -37,7 +37,9 @@ def test_what_is_put_is_got(store: ObjectStore) -> None:
         assert head == found.meta
         assert (head.size, head.etag) == (len(data), put.etag)
         (seen,) = store.list()
-        assert (seen.path, seen.size, seen.etag) == ("folder/name", len(data), put.etag)
+        # Google's listings have ETags, but what we take for one is the generation.
+        etag = "" if "google" in request.node.name else put.etag
+        assert (seen.path, seen.size, seen.etag) == ("folder/name", len(data), etag)
         assert seen.modified_ms == head.modified_ms
 
 

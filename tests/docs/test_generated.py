@@ -77,4 +77,5 @@ def test_tests_that_pages_name_are_there() -> None:
 
     for page in (ROOT / "docs").rglob("*.md"):
         for file, name in re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", page.read_text("utf-8")):
-            assert f"def {name}(" in (ROOT / file).read_text("utf-8"), f"{page.name}: {file}::{name}"
+            source = (ROOT / file).read_text("utf-8")
+            assert f"def {name}(" in source, f"{page.name}: {file}::{name}"

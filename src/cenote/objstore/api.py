@@ -69,7 +69,7 @@ class ObjectMeta(Struct, frozen=True):
 
     `size` in bytes; `modified_ms` since the Unix epoch, to the precision the store has. `version`
     is the store's own name of this write, where it has one. `write_id` is what the writer gave;
-    listings, and stores that cannot keep it, have None.
+    listings, and stores that cannot keep it, have None. Listings of `gs://` have no `etag` ("").
     """
 
     path: str

@@ -120,6 +120,8 @@ class RemoteStore(ObjectStore):
         self, path: str, data: Data, etag: str, *, write_id: str | None = None
     ) -> ObjectMeta:
         self._check(path)
+        if self._generations and not (etag.isascii() and etag.isdigit()):
+            raise not_the_same(path, etag)  # no generation: the store would call it a bad request
         mode = {"version": etag} if self._generations else {"e_tag": etag}
         try:
             return self._put(path, data, write_id, mode)
