@@ -137,6 +137,18 @@ def test_a_compaction_that_would_lose_or_reorder_rows_is_refused(
     assert refused.value.kind == "invalid_compaction"
 
 
+def test_files_that_overlap_are_no_run() -> None:
+    manifest = with_tree(2, ())
+    spec = TieredSpec(tuple(view.id for view in manifest.tree.l0), (), 1)
+    low, high = (
+        SstHandle(MINT.mint(), replace(INFO, first_entry=first, last_entry=last))
+        for first, last in ((b"a", b"m"), (b"m", b"z"))
+    )
+    commit_tiered(manifest, spec, [OutputSst(low), OutputSst(high)])
+    with pytest.raises(InvalidError):
+        commit_tiered(manifest, spec, [OutputSst(high), OutputSst(low)])
+
+
 def test_a_compaction_whose_source_is_gone_is_stale() -> None:
     manifest = with_tree(2, ())
     spec = TieredSpec(tuple(view.id for view in manifest.tree.l0), (), 1)

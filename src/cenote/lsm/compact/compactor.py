@@ -85,6 +85,7 @@ class Compactor:
         self._looked_at: float | None = None
         self._results: list[Result] = []
         self._lock = threading.RLock()
+        self._manual = threading.Lock()  # taken before `_lock`
         self._wake: Callable[[], None] = lambda: None
         self._jobs: Jobs | None = None
         self._place: Place | None = None
@@ -259,23 +260,27 @@ class Compactor:
         `rewrite`: also trees that are one run, so that what has expired goes.
         Raises as `submit`, what failed it, ClosedError, UnavailableError.
         """
-        self._coordinator.paused = True
-        try:
-            if spec is not None:
-                self._wait_for(self.submit(spec))
-                return
-            self._drive(lambda: not self._under_way(None))
-            manifest = self._tools.manifests.refresh().value
-            for segment in (b"", *(each.prefix for each in manifest.segments)):
-                with self._lock:
-                    manifest = self._tools.manifests.refresh().value
-                    whole = full_spec(manifest, segment, self._under_way(None), rewrite=rewrite)
-                    made = None if whole is None else self.submit(whole)
-                if made is not None:
-                    self._wait_for(made)
-        finally:
-            self._coordinator.paused = False
-            self.notify()
+        with self._manual:
+            self._coordinator.paused = True
+            try:
+                if spec is not None:
+                    self._wait_for(self.submit(spec))
+                else:
+                    self._compact_all(rewrite)
+            finally:
+                self._coordinator.paused = False
+        self.notify()
+
+    def _compact_all(self, rewrite: bool) -> None:
+        self._drive(lambda: not self._under_way(None))
+        manifest = self._tools.manifests.refresh().value
+        for segment in (b"", *(each.prefix for each in manifest.segments)):
+            with self._lock:
+                manifest = self._tools.manifests.refresh().value
+                whole = full_spec(manifest, segment, self._under_way(None), rewrite=rewrite)
+                made = None if whole is None else self.submit(whole)
+            if made is not None:
+                self._wait_for(made)
 
     def _under_way(self, compaction: str | None) -> list[Compaction]:
         known = self._tools.compactions.known

@@ -207,9 +207,13 @@ def _refused(reason: str) -> InvalidError:
 def commit_tiered(manifest: Manifest, spec: TieredSpec, outputs: Sequence[OutputSst]) -> Manifest:
     """Put a compaction's output in the place of its sources; no output: they are just removed.
 
-    Requires: `outputs` rise by key. Raises as `check_tiered`.
+    Raises as `check_tiered`, and when the outputs do not rise by key.
     """
     l0, runs = check_tiered(manifest, spec)
+    for one, two in pairwise(outputs):
+        last, first = one.handle.info.last_entry, two.handle.info.first_entry
+        if last is not None and first is not None and first < last:
+            raise _refused("its files overlap")
     views = tuple(SstView(output.handle.id, output.handle.id, output.visible) for output in outputs)
     manifest = _replace_sources(manifest, spec, l0, runs, views)
     return with_ssts(manifest, [output.handle for output in outputs])

@@ -19,6 +19,7 @@ from world import (
     fill,
     manifest_of,
     rows_of,
+    set_window,
     shape,
     write,
     writer_of,
@@ -91,7 +92,42 @@ def test_killed_at_any_request_nothing_is_lost_and_the_next_one_goes_on(after: b
         assert named <= there
         if count[0] < number:
             break
-    assert number > 20
+    assert number > 15
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_killed_in_the_writers_process_nothing_is_lost(after: bool) -> None:
+    number = 0
+    while True:
+        number += 1
+        store = MemoryStore()
+        plan, count = dying_at(10**9, after=after)
+
+        def planned(call: Any) -> Fault | None:
+            return plan(call)  # noqa: B023 - the plan of this turn
+
+        clock = ManualClock(START_MS)
+        writer = writer_of(FaultyStore(store, planned), clock=clock, compactor=SMALL)
+        compactor = Compactor.attach(writer)
+        set_window(compactor, 500)
+        fill(writer, 4, rows=80)
+        expected = content(store)
+        plan, count = dying_at(number, after=after)
+        try:
+            while compactor.run():
+                clock.advance(0.01)
+        except UnavailableError:
+            pass
+        assert content(store) == expected
+        heir = writer_of(store, clock=clock, seed=number + 100, compactor=SMALL)
+        mine = Compactor.attach(heir)
+        mine.compact()
+        assert content(store) == expected
+        assert shape(manifest_of(store))[0] == 0
+        assert len(shape(manifest_of(store))[1]) == 1
+        if count[0] < number:
+            break
+    assert number > 15
 
 
 @pytest.mark.parametrize("fault", [Fault.BEFORE, Fault.AFTER])
