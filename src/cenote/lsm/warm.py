@@ -23,7 +23,8 @@ from cenote.lsm.table import fetch_checked
 
 if TYPE_CHECKING:
     from cenote.lsm.keys import KeyRange
-    from cenote.lsm.table import Meta, Table
+    from cenote.lsm.meta import Meta
+    from cenote.lsm.table import Table
     from cenote.lsm.tables import Slot
     from cenote.lsm.view import View
 

@@ -47,7 +47,7 @@ class Writer(Flushing):
         super().__init__(parts, manifest)
         settings = self.settings
         self.background = background
-        self.reads = RefreshingStore(self.place.store, self.refresh)  # what reads fetch through
+        self.reads = RefreshingStore(self.tables.store, self.refresh)  # what reads fetch through
         self.jobs = Jobs(self.clock, self._job_failed)
         self.job_errors: dict[str, BaseException] = {}
         self._closing = False

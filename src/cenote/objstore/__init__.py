@@ -18,6 +18,7 @@ from cenote.objstore.faulty import Fault, FaultyStore, Odds, scripted
 from cenote.objstore.local import LocalStore
 from cenote.objstore.memory import MemoryStore
 from cenote.objstore.open import open_store, split_uri
+from cenote.objstore.parts import PartCachingStore, PartFolder
 from cenote.objstore.path import check_path
 from cenote.objstore.prefix import PrefixStore
 from cenote.objstore.probe import Honours, probe, require_conditional_put
@@ -55,6 +56,8 @@ __all__ = [
     "ObjectStore",
     "Odds",
     "Page",
+    "PartCachingStore",
+    "PartFolder",
     "Patience",
     "PrefixStore",
     "ReadOnlyStore",
