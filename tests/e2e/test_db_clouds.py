@@ -18,6 +18,7 @@ import pytest
 import emulators
 from cenote import ClosedError, Db, DbReader, WriteBatch
 from cenote.cli import main
+from xmlstorage import BUCKET, XmlStorage
 
 pytestmark = pytest.mark.e2e
 
