@@ -191,12 +191,33 @@ class _Cloning:
             )
         return replace(source, manifest=made, made=frozenset(own))
 
+    def _log(self, path: str, manifest: Manifest) -> tuple[WalFiles, list[int]]:
+        """Return the log of a source, and the files of it that its manifest names.
+
+        The last of those may not be there: their writer had just taken the numbers. Raises
+        UnsupportedError when any other is missing.
+        """
+        wal = WalFiles(self._place.wal_store, path)
+        after, last = manifest.replay_after_wal_id, manifest.wal_id_last_seen
+        if last <= after:
+            return wal, []
+        # The file before is there as long as the database is: it shows that this is its log.
+        listed = wal.numbers(max(after - 1, 0))
+        numbers = [number for number in listed if after < number <= last]
+        if not listed or numbers != list(range(after + 1, after + 1 + len(numbers))):
+            raise UnsupportedError(
+                f"the log of {path} is not where it should be",
+                kind="wal_store",
+                hint="name the store it is in with wal=",
+            )
+        return wal, numbers
+
     def _log_rows(self, source: Source, span: KeyRange) -> list[Row]:
         manifest = source.manifest
-        wal = WalFiles(self._place.wal_store, source.path)
+        wal, numbers = self._log(source.path, manifest)
         return [
             row
-            for number in range(manifest.replay_after_wal_id + 1, manifest.wal_id_last_seen + 1)
+            for number in numbers
             for row in wal.read(number)
             if row[2] > manifest.last_l0_seq and span.contains(row[0])
         ]
@@ -246,19 +267,13 @@ class _Cloning:
     def _copy_log(self, manifest: Manifest) -> None:
         store = self._place.wal_store
         to = WalFiles(store, self._place.root)
-        after, last = manifest.replay_after_wal_id, manifest.wal_id_last_seen
-        if last > after:
-            source = WalFiles(store, self._sources[0].path)
-            for number in range(after + 1, last + 1):
-                try:
-                    store.copy(source.path(number), to.path(number))
-                except NotFoundError as error:
-                    raise UnsupportedError(
-                        f"the log of {self._sources[0].path} is not where it should be",
-                        kind="wal_store",
-                        hint="name the store it is in with wal=",
-                    ) from error
-        elif after:
+        after = manifest.replay_after_wal_id
+        numbers: list[int] = []
+        if len(self._sources) == 1:
+            source, numbers = self._log(self._sources[0].path, manifest)
+            for number in numbers:
+                store.copy(source.path(number), to.path(number))
+        if after and not numbers:
             # A log that begins in the middle has the number before taken, as after a collection.
             store.put(to.path(after), b"")
 

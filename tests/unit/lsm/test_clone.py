@@ -477,3 +477,42 @@ def test_a_checkpoint_disturbs_no_writer(scene: Scene) -> None:
     manifest = scene.manifests("db").refresh().value
     assert used_tables(manifest)
     assert replace(manifest, checkpoints=()).checkpoints == ()
+
+
+def test_a_log_file_that_was_not_made_yet_is_not_waited_for(scene: Scene) -> None:
+    """A writer may name the number it is about to take."""
+    put(scene.parent, b"late", b"durable")
+    expected = scene.rows("db")
+    scene.manifests("db").edit(lambda m, _: replace(m, wal_id_last_seen=m.wal_id_last_seen + 99))
+    scene.clone("child")
+    assert scene.rows("child") == expected
+    scene.clone("part", CloneSource("db", None, below(b"l")))
+    assert scene.rows("part") == {k: v for k, v in expected.items() if k < b"l"}
+    child = scene.write("child")
+    put(child, b"own", b"1")
+    child.close()
+    assert scene.rows("child") == {**expected, b"own": b"1"}
+
+
+def test_a_log_that_is_elsewhere_is_missed() -> None:
+    """As of a database of the reference implementation, which notes nothing."""
+    clock = ManualClock()
+    store, log = MemoryStore(clock=clock), MemoryStore(clock=clock)
+    writer = opened(store, wal=log, clock=clock)
+    put(writer, b"a", b"1")
+    writer.flush_memtable()
+    put(writer, b"b", b"2")
+    Checkpoints(Place(store, "db", log), clock=clock, rand=SeededRand(1)).create("kept")
+    store.delete("db/cenote/guard.json")
+    for span in (None, below(b"z")):
+        with pytest.raises(UnsupportedError) as caught:
+            clone(
+                Place(store, "child", store),
+                [CloneSource("db", "kept", span)],
+                clock=clock,
+                rand=SeededRand(1),
+            )
+        assert caught.value.kind == "wal_store"
+        for meta in list(store.list("child")):
+            store.delete(meta.path)
+    writer.abandon()

@@ -103,11 +103,10 @@ class Collector:
             marked = self._mark(seen, now_ms)
             if dry_run or not (marked or expired):
                 return _told(marked, tuple(expired), self._detach(seen, dry_run))
-            store_ms = self._store_clock_ms()
-            if store_ms < now_ms or expired:
-                now_ms = min(now_ms, store_ms)
+            now_ms = min(now_ms, self._store_clock_ms())
+            if expired:
                 seen, expired = self._look(now_ms, dry_run=False)
-                marked = self._mark(seen, now_ms)
+            marked = self._mark(seen, now_ms)
             self._delete(marked)
             return _told(marked, tuple(expired), self._detach(seen, dry_run))
 
