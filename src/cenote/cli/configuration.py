@@ -4,9 +4,10 @@ Owns: the words for each setting, where configuration files lie, the spellings o
 and which of those are refused and why.
 Does not own: the settings and their defaults (`cenote.server`), layering (`cenote.base`).
 
-Order, later over earlier: defaults; /etc/cenote/config.toml; ~/.config/cenote/config.toml (or
-XDG_CONFIG_HOME); the file that --config or CENOTE_CONFIG names, which replaces both of those;
-other servers' variables; CENOTE_* variables; flags.
+Order, later over earlier: defaults; a preset, by --preset or CENOTE_PRESET;
+/etc/cenote/config.toml; ~/.config/cenote/config.toml (or XDG_CONFIG_HOME); the file that --config
+or CENOTE_CONFIG names, which replaces both of those; other servers' variables; CENOTE_* variables;
+flags.
 """
 
 from __future__ import annotations
@@ -28,7 +29,15 @@ from cenote.base import (
 from cenote.errors import InvalidError
 from cenote.server import Settings
 
-__all__ = ["DESCRIPTIONS", "OTHER_VARIABLES", "REFUSED_FLAGS", "Configuration", "configure"]
+__all__ = [
+    "DESCRIPTIONS",
+    "OTHER_VARIABLES",
+    "PRESETS",
+    "REFUSED_FLAGS",
+    "SEAT_VARIABLES",
+    "Configuration",
+    "configure",
+]
 
 DESCRIPTIONS: dict[str, str] = {
     "root": "Directory of the buckets; made when absent.",
@@ -51,6 +60,9 @@ DESCRIPTIONS: dict[str, str] = {
     "log_level": "debug, info, warning or error.",
     "access_log": "A line per request: off, combined or json.",
     "access_log_file": "File of the access log; standard error when unset.",
+    "buckets": "Buckets made at the start, unless they are there.",
+    "init_hooks": "Directory with ready.d/, whose *.sh and *.py run once requests are answered.",
+    "localstack_paths": "Answer /_localstack/health, info and init.",
     "limits.connections_max": "Connections at once.",
     "limits.head_size_max": "Bytes of a request's line and headers.",
     "limits.target_size_max": "Bytes of a request's target.",
@@ -70,7 +82,37 @@ DESCRIPTIONS: dict[str, str] = {
 }
 
 # Variables of cenote's that are no server settings.
-OTHER_VARIABLES = ("CENOTE_CONFIG", "CENOTE_DIR", "CENOTE_FAILPOINTS", "CENOTE_VERSION")
+OTHER_VARIABLES = (
+    "CENOTE_CONFIG",
+    "CENOTE_DIR",
+    "CENOTE_FAILPOINTS",
+    "CENOTE_KERNELS",
+    "CENOTE_PRESET",
+    "CENOTE_VERSION",
+)
+
+PRESETS: dict[str, dict[str, Any]] = {
+    # What programs written for LocalStack expect to find.
+    "localstack": {
+        "port": 4566,
+        "access_key": "test",
+        "secret_key": "test",
+        "domains": ["localhost", "s3.localhost", "s3.localhost.localstack.cloud"],
+        "init_hooks": "/etc/localstack/init",
+        "localstack_paths": True,
+    },
+}
+
+# LocalStack's and moto's variables: what they set here, or why they set nothing.
+SEAT_VARIABLES: dict[str, str | None] = {
+    "EDGE_PORT": "port",
+    "GATEWAY_LISTEN": "host and port",
+    "MOTO_PORT": "port",
+    "PERSISTENCE": None,
+    "SERVICES": None,
+    "DEBUG": "log_level",
+    "LS_LOG": "log_level",
+}
 
 MINIO_VARIABLES = {
     "MINIO_ROOT_USER": "access_key",
@@ -99,16 +141,27 @@ class Configuration(Struct, frozen=True):
 
 
 def configure(
-    environ: Mapping[str, str], flags: Mapping[str, tuple[Any, str]], *, file: str | None = None
+    environ: Mapping[str, str],
+    flags: Mapping[str, tuple[Any, str]],
+    *,
+    file: str | None = None,
+    preset: str | None = None,
 ) -> Configuration:
     """Collect the settings. `flags` maps a dotted key to (value, the flag's spelling).
 
-    Raises: InvalidError for an unknown key, a wrong value, or a named file that is not there.
+    Raises: InvalidError for an unknown key, a wrong value, an unknown preset, or a named file that
+    is not there.
     """
     known = [setting.key for setting in settings_of(Settings)]
-    layers: list[Layer] = [read_toml(path, known) for path in _files(environ, file)]
+    preset = preset or environ.get("CENOTE_PRESET") or None
+    layers: list[Layer] = [] if preset is None else [preset_layer(preset)]
+    layers += [read_toml(path, known) for path in _files(environ, file)]
     foreign, notices = _minio(environ)
     layers.append(foreign)
+    if preset == "localstack":
+        seat, told = _seat(environ)
+        layers.append(seat)
+        notices += told
     layers.append(read_environment(environ, known, others=OTHER_VARIABLES))
     unknown = [key for key in flags if key not in known]
     if unknown:
@@ -116,6 +169,42 @@ def configure(
     layers.append(Layer(flags))
     resolved = resolve_settings(Settings, layers)
     return Configuration(resolved, tuple(notices))
+
+
+def preset_layer(name: str) -> Layer:
+    """Return the settings of a preset. Raises InvalidError for a name nobody knows."""
+    if name not in PRESETS:
+        raise InvalidError(
+            f"there is no preset {name!r}; there is {', '.join(PRESETS)}", kind="invalid_setting"
+        )
+    return Layer({key: (value, f"preset {name}") for key, value in PRESETS[name].items()})
+
+
+def _seat(environ: Mapping[str, str]) -> tuple[Layer, list[str]]:
+    """Read the variables of the servers whose seat is taken."""
+    values: dict[str, tuple[Any, str]] = {}
+    notices = []
+    for variable in ("EDGE_PORT", "MOTO_PORT"):
+        if environ.get(variable):
+            values["port"] = (environ[variable], variable)
+    listen = environ.get("GATEWAY_LISTEN")
+    if listen:
+        first, *others = listen.split(",")
+        host, colon, port = first.rpartition(":")
+        if others or not colon or not port.isdecimal():
+            raise InvalidError(
+                f"GATEWAY_LISTEN {listen!r} must be one HOST:PORT", kind="invalid_setting"
+            )
+        values["port"] = (port, "GATEWAY_LISTEN")
+        if host:
+            values["host"] = (host.strip("[]"), "GATEWAY_LISTEN")
+    if environ.get("DEBUG") == "1" or environ.get("LS_LOG") in ("debug", "trace"):
+        values["log_level"] = ("debug", "DEBUG" if environ.get("DEBUG") == "1" else "LS_LOG")
+    if environ.get("PERSISTENCE") == "0":
+        notices.append("PERSISTENCE=0 is not followed: what is stored is always kept")
+    if environ.get("SERVICES"):
+        notices.append("SERVICES is not used: s3, dynamodb and sts are always there")
+    return Layer(values), notices
 
 
 def _files(environ: Mapping[str, str], file: str | None) -> Sequence[Path]:

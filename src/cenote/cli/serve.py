@@ -22,7 +22,7 @@ import click
 from cenote.base import configure_logging
 from cenote.cli.configuration import DESCRIPTIONS, REFUSED_FLAGS, configure
 from cenote.errors import InvalidError
-from cenote.server import Credentials, Running, serve
+from cenote.server import Credentials, Running, run_hooks, serve
 
 __all__ = ["FLAGS", "command"]
 
@@ -50,8 +50,11 @@ FLAGS: dict[str, tuple[str, ...]] = {
     "log_level": ("--log-level",),
     "access_log": ("--access-log",),
     "access_log_file": ("--access-log-file",),
+    "buckets": ("--bucket",),
+    "init_hooks": ("--init-hooks",),
+    "localstack_paths": ("--localstack-paths/--no-localstack-paths",),
 }
-MANY = frozenset({"credentials", "domains"})
+MANY = frozenset({"buckets", "credentials", "domains"})
 
 
 def setting_flags(function: F) -> F:
@@ -78,6 +81,11 @@ def _refuse(flag: str, reason: str) -> Callable[..., None]:
 @click.command("serve")
 @click.argument("where", required=False, metavar="[DIR]")
 @setting_flags
+@click.option(
+    "--preset",
+    metavar="NAME",
+    help="Settings of another server's seat, under all others: localstack.",
+)
 @click.option("--config", "file", metavar="FILE", help="TOML file, instead of the usual ones.")
 @click.option(
     "--set",
@@ -91,6 +99,7 @@ def _refuse(flag: str, reason: str) -> Callable[..., None]:
 )
 def command(
     where: str | None,
+    preset: str | None,
     file: str | None,
     others: tuple[str, ...],
     ready_file: str | None,
@@ -101,7 +110,7 @@ def command(
     DIR is made when absent; every bucket is a SQLite file in it. Settings come from files, then
     CENOTE_* variables, then flags; `cenote config show --origin` tells which won.
     """
-    configuration = configure(os.environ, _flags(where, others, given), file=file)
+    configuration = configure(os.environ, _flags(where, others, given), file=file, preset=preset)
     settings = configuration.resolved.settings
     configure_logging(settings.log_format, settings.log_level)
     for notice in configuration.notices:
@@ -114,6 +123,7 @@ def command(
         if ready_file is not None:
             _write(Path(ready_file), running.endpoint)
         _greet(running.endpoint, settings.path, running.credentials)
+        run_hooks(settings, running)
 
     try:
         serve(settings, ready=told)

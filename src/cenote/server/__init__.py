@@ -4,6 +4,7 @@ from cenote.server.app import BackgroundServer, Running, serve
 from cenote.server.call import Call
 from cenote.server.credentials import Credentials, load_credentials
 from cenote.server.exchange import Exchange
+from cenote.server.hooks import run_hooks
 from cenote.server.http import Connection
 from cenote.server.limits import Limits
 from cenote.server.listener import Application
@@ -22,5 +23,6 @@ __all__ = [
     "Settings",
     "header_lines",
     "load_credentials",
+    "run_hooks",
     "serve",
 ]

@@ -31,6 +31,7 @@ from cenote.server.listener import Application
 from cenote.server.meters import Meters, watch_directory
 from cenote.server.notify import notify
 from cenote.server.running import Running, raise_file_limit
+from cenote.server.seeds import make_buckets
 from cenote.server.settings import Settings
 
 __all__ = ["BackgroundServer", "Running", "serve"]
@@ -66,6 +67,8 @@ async def _run(
             scheduler=loop.call_soon_threadsafe,
         )
         stack.callback(store.close)
+        # A commit here would wait for the loop, which is this thread; to make a bucket needs none.
+        make_buckets(store, settings)
         front = Front(
             settings,
             credentials,

@@ -51,6 +51,7 @@ from cenote.server.hosts import Hosts
 from cenote.server.identity import IdentityGate, is_form
 from cenote.server.meters import Meters
 from cenote.server.response import header_lines
+from cenote.server.seat import is_seat_probe, seat_answer
 from cenote.server.settings import Settings
 from cenote.server.tables import TableGate
 from cenote.server.workers import Workers
@@ -164,12 +165,12 @@ class Pipeline:
         head = exchange.head
         host_bucket = self._hosts.bucket_of(head.headers.get("host", ""))
         now_ms = self._signing_clock.now_ms()
+        if head.method == "POST":
+            if "x-amz-target" in head.headers:
+                return self.tables.begin(call)
+            if is_form(head):
+                return self.identity.begin(call)
         if host_bucket is None:
-            if head.method == "POST":
-                if "x-amz-target" in head.headers:
-                    return self.tables.begin(call)
-                if is_form(head):
-                    return self.identity.begin(call)
             if head.method == "GET":
                 plain = plain_get(head, keys=self._keys, now_ms=now_ms, region=self.settings.region)
                 if plain is not None:
@@ -180,6 +181,8 @@ class Pipeline:
                     return put_plain(call, put)
             if head.path in PROBES and self._is_probe(head):
                 return self._probe(call)
+            if self.settings.localstack_paths and is_seat_probe(head):
+                return self._tell_seat(call)
         route = resolve(head, host_bucket)
         call.route = route
         call.op = op = route.op
@@ -294,6 +297,14 @@ class Pipeline:
             ]
         )
         exchange.reply(status, lines, b"" if exchange.head.method == "HEAD" else body)
+        return PENDING
+
+    def _tell_seat(self, call: Call) -> object:
+        status, body = seat_answer(call.exchange.head.path, self.settings)
+        lines = header_lines(
+            [("content-type", "application/json"), ("content-length", str(len(body)))]
+        )
+        call.exchange.reply(status, lines, b"" if call.exchange.head.method == "HEAD" else body)
         return PENDING
 
     # -- commits ------------------------------------------------------------------------------

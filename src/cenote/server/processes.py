@@ -35,6 +35,7 @@ from cenote.server.front import Front, cannot_listen, settle_process, tls_contex
 from cenote.server.meters import Meters, watch_directory
 from cenote.server.notify import notify
 from cenote.server.running import Running, raise_file_limit
+from cenote.server.seeds import make_buckets
 from cenote.server.settings import Settings
 from cenote.sqldb import Outposts, Owner, Tenure
 
@@ -143,6 +144,7 @@ class _Family:
                 scheduler=loop.call_soon_threadsafe,
             )
             watch_directory(registry, store.directory, self._settings.path)
+            make_buckets(store, self._settings)
         desk = Desk(loop, store.directory if store is not None else None, registry.figures)
         registry.gauge("cenote_workers", "Worker processes.", lambda: len(desk.peers))
         await desk.open(self._desk)

@@ -35,6 +35,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     threads: worker threads for long bodies. tls_cert, tls_key: PEM files; both or neither.
     access_log: a line per request, off by default: it costs a fifth of a small request.
     access_log_file: where the lines go; None is standard error.
+    buckets: made at the start, unless they are there.
+    init_hooks: a directory with `ready.d/`, whose *.sh and *.py are run once requests are answered.
+    localstack_paths: answer /_localstack/health, info and init, which programs wait for.
     """
 
     root: str = "cenote-data"
@@ -57,6 +60,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     access_log: AccessLog = "off"
     access_log_file: str | None = None
+    buckets: tuple[str, ...] = ()
+    init_hooks: str | None = None
+    localstack_paths: bool = False
     limits: Limits = field(default_factory=Limits)
 
     def check(self) -> None:
@@ -78,6 +84,10 @@ class Settings(Struct, frozen=True, kw_only=True):
             )
         if len(self.account_id) != 12 or not self.account_id.isdecimal():
             raise _invalid("account_id", self.account_id, "12 digits")
+        if self.buckets and self.read_only:
+            raise InvalidError(
+                "buckets cannot be made by a server that is read-only", kind="invalid_setting"
+            )
         for domain in self.domains:
             if not domain or domain != domain.strip(".") or "/" in domain or ":" in domain:
                 raise _invalid("domains", domain, "host names without scheme and port")

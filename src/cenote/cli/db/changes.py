@@ -53,7 +53,7 @@ def command(
     """
     if timeout_ms is not None and not follow:
         raise click.UsageError("--timeout-ms goes with --follow")
-    with open_target(target) as place, Sheet(prompt=follow) as sheet:
+    with open_target(target, reads_log=True) as place, Sheet(prompt=follow) as sheet:
         files = WalFiles(place.wal_store, place.root)
         if not files.numbers() and not place.store.list_page(place.path("manifest")).objects:
             raise no_database(place)

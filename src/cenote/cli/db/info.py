@@ -23,7 +23,7 @@ __all__ = ["command"]
 @click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
 def command(target: Target, as_json: bool) -> None:
     """Tell what a database consists of."""
-    with open_target(target) as place:
+    with open_target(target, reads_log=True) as place:
         facts = _facts(place)
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(facts)))

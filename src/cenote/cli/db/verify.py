@@ -28,7 +28,7 @@ def command(target: Target, verbose: bool, as_json: bool) -> None:
     def progress(path: str) -> None:
         click.echo(f"reading {path}", err=True)
 
-    with open_target(target) as place:
+    with open_target(target, reads_log=True) as place:
         report = verify(place, progress=progress if verbose else None)
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(report)))

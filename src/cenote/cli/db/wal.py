@@ -36,7 +36,7 @@ def command() -> None:
 @json_option
 def list_(target: Target, as_json: bool) -> None:
     """List the files of the log, the oldest first; one of no bytes is a fence."""
-    with open_target(target) as place, Sheet() as sheet:
+    with open_target(target, reads_log=True) as place, Sheet() as sheet:
         found = False
         for file_id, meta in list_files(place, files.FileKind.WAL):
             found = True
@@ -71,7 +71,7 @@ def dump(
     """
     if number is not None and (first is not None or last is not None):
         raise click.UsageError("NUMBER and --from or --to exclude each other")
-    with open_target(target) as place, Sheet() as sheet:
+    with open_target(target, reads_log=True) as place, Sheet() as sheet:
         if number is not None:
             _dump(sheet, place, number, notation, as_json)
             return

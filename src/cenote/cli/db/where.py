@@ -16,6 +16,7 @@ from urllib.parse import quote
 import click
 from msgspec import Struct
 
+from cenote.base import SystemRand
 from cenote.cli.db.notation import Notation
 
 if TYPE_CHECKING:
@@ -74,12 +75,19 @@ json_option = click.option("--json", "as_json", is_flag=True, help="One JSON obj
 
 
 @contextmanager
-def open_target(target: Target, *, read_only: bool = True) -> Iterator[Place]:
-    """Open the stores of a database, closed at the end; `read_only` ones refuse every write."""
-    from cenote.lsm import open_place
+def open_target(
+    target: Target, *, read_only: bool = True, reads_log: bool = False
+) -> Iterator[Place]:
+    """Open the stores of a database, closed at the end; `read_only` ones refuse every write.
+
+    `reads_log`: raise InvalidError(kind="wal_store") when its log is noted to be elsewhere.
+    """
+    from cenote.lsm import Guard, open_place
 
     place = open_place(target.uri, target.path, wal=target.wal, read_only=read_only)
     try:
+        if reads_log:
+            Guard(place, SystemRand()).compare(None)
         yield place
     finally:
         place.close()
