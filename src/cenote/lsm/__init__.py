@@ -12,6 +12,7 @@ from cenote.lsm.db import Db, Transaction
 from cenote.lsm.db_scan import Scan
 from cenote.lsm.entry import MERGE, PUT, TOMBSTONE, Entry, Row, row_order
 from cenote.lsm.gc.sweep import Collected, Collector
+from cenote.lsm.guard import Guard
 from cenote.lsm.keys import Bound, BoundKind, KeyRange, check_key, prefix_successor
 from cenote.lsm.manifest.store import CompactionsStore, ManifestStore
 from cenote.lsm.merge import MergeOperator
@@ -66,6 +67,7 @@ __all__ = [
     "DbSettings",
     "Entry",
     "GcSettings",
+    "Guard",
     "KeyRange",
     "ManifestStore",
     "MergeOperator",
