@@ -4,9 +4,9 @@ Owns: the rows not yet in a file, the number of the next file, group commit, tel
 from a fence after a lost reply.
 Does not own: sequence numbers, the memtable, when nobody waits (a job of `cenote.lsm.writer`).
 
-Whoever waits for a row takes the turn; if the row is not durable by then, he writes all rows there
-are as one file, in his own thread. So a lone writer pays one put and no hand-over between threads,
-and of many writers one puts for all that came while the put before was under way.
+Whoever waits for a row takes the turn (`wal.turns`), and puts all rows there are as one file, in
+his own thread. So a lone writer pays one put and no hand-over between threads, and of many writers
+one puts for all that came while the put before was under way.
 
 Invariants:
 1. One put at a time: file N + 1 is not begun before file N is known to be made.
@@ -30,8 +30,9 @@ from typing import Final
 from cenote.base import Clock, Rand, failpoint
 from cenote.errors import AlreadyExistsError, ClosedError, Error, NotFoundError, UnavailableError
 from cenote.lsm.entry import Row
-from cenote.lsm.format import Codec, encode_wal_file
+from cenote.lsm.format import SEQ_MAX, Codec, encode_wal_file
 from cenote.lsm.wal.files import WalFiles
+from cenote.lsm.wal.turns import Turns
 
 __all__ = ["PROOF_SECONDS", "Callback", "Moment", "WalWriter", "moment_of"]
 
@@ -90,7 +91,7 @@ class WalWriter:
         self._clock = clock
         self._rand = rand
         self._prove = prove
-        self._turn = threading.Lock()
+        self._turns = Turns()
         self._waiting_lock = threading.Lock()
         self._waiting: list[tuple[int, Callback]] = []
         self._doubt: _Attempt | None = None
@@ -110,25 +111,34 @@ class WalWriter:
         Requires: rows up to `seq` were appended. Raises ClosedError; UnavailableError with
         `effect_unknown`: the rows stay, are seen, and are put again with the next commit.
         """
-        if self.durable_seq >= seq:
-            return
-        failures = self._failures
-        with self._turn:
-            if self.durable_seq >= seq:
-                return
+        while self.durable_seq < seq:
             if self.error is not None:
                 raise self.error
+            failures = self._failures
+            if self._turns.take(seq):
+                self._put_in_turn(seq)
+                return
             failure = self._failure
             if failure is not None and failure[0] > failures and failure[1] >= seq:
-                raise failure[2]  # somebody tried for us while we waited for the turn
-            self._put_all()
+                raise failure[2]  # somebody tried for us
 
-    def flush(self) -> None:
-        """Make everything durable that was appended before the call. Raises as `commit`."""
-        with self._turn:
+    def _put_in_turn(self, seq: int) -> None:
+        """Put what is needed for `seq`, and end the turn."""
+        started = self._clock.monotonic()
+        failed = -1
+        try:
             if self.error is not None:
                 raise self.error
-            self._put_all()
+            if self.durable_seq < seq:
+                failed = SEQ_MAX  # unless it ends well, everybody looks what became of him
+                self._put_all()
+                failed = -1
+        except UnavailableError:
+            failure = self._failure
+            failed = -1 if failure is None else failure[1]
+            raise
+        finally:
+            self._turns.end(max(self.durable_seq, failed), self._clock.monotonic() - started)
 
     def when_durable(self, seq: int, callback: Callback) -> None:
         """Have `callback` called once: with None when `seq` is durable, or with an error.
