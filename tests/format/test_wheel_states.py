@@ -6,6 +6,7 @@ Each side makes them, and the other reads them, with both at work on one store.
 from __future__ import annotations
 
 import json
+import select
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 
 from cenote.base import ManualClock, SystemClock, SystemRand
+from cenote.errors import UnavailableError
 from cenote.lsm import (
     Admin,
     Bound,
@@ -67,14 +69,27 @@ class Both:
         self.opened: list[Any] = []
 
     def ask(self, *command: Any) -> Any:
+        self.begin(*command)
+        return self.end()
+
+    def begin(self, *command: Any) -> None:
+        """Have the package do something while we do something else."""
         assert self.process.stdin is not None
-        assert self.process.stdout is not None
         self.process.stdin.write(json.dumps(command) + "\n")
         self.process.stdin.flush()
+
+    def end(self) -> Any:
+        """Wait for what was begun, and return its reply."""
+        assert self.process.stdout is not None
         reply = json.loads(self.process.stdout.readline())
         if "error" in reply:
-            raise AssertionError(f"{command[0]}: {reply['error']}")
+            raise AssertionError(reply["error"])
         return reply["ok"]
+
+    def process_is_done(self) -> bool:
+        """Whether what was begun has ended."""
+        assert self.process.stdout is not None
+        return bool(select.select([self.process.stdout], [], [], 0.02)[0])
 
     def theirs(self, root: str, checkpoint: str | None = None, segments: bool = False) -> Any:
         """Return what the package's reader sees."""
@@ -194,6 +209,48 @@ def test_our_reader_follows_its_writer(world: Both) -> None:
     reader.refresh()
     assert reader.get(b"new") == b"11"
     reader.close()
+
+
+def test_our_reader_lives_through_its_compactions_and_collections(world: Both) -> None:
+    """It flushes, compacts and deletes at once what it replaced; no batch is ever seen torn."""
+    world.ask("writer", "w", "db", False)
+    world.ask("put", "w", b"row:".hex(), b"first".hex())
+    world.ask("flush", "w")
+    world.ask("close", "w")
+    readers = [
+        DbReader.open(world.store, path="db", merge_operator=Concat(), background=False)
+        for _ in range(3)
+    ]
+    world.begin("busy", "db", 120)
+    seen: list[int] = [0, 0, 0]
+    while True:
+        for at, reader in enumerate(readers):
+            if at < 2:
+                reader.refresh()
+            try:
+                rows = dict(reader.scan())
+            except UnavailableError as error:
+                assert error.kind == "moment_gone"
+                continue
+            numbers = {value for key, value in rows.items() if key.startswith(b"batch:")}
+            assert len(numbers) <= 1
+            number = int(max(numbers, default=b"0"))
+            assert number >= seen[at]
+            seen[at] = number
+            assert not numbers or b"row:%06d" % number in rows
+            assert reader.get(b"row:") == b"first"
+        if world.process_is_done():
+            break
+    assert world.end() == 119
+    for reader in readers:
+        reader.refresh()
+        assert reader.get(b"batch:3") == b"000119"
+        assert len(dict(reader.scan())) == 131
+        reader.close()
+    admin = world.admin("db")
+    assert admin.verify().problems == ()
+    assert admin.manifest().value.tree.runs  # it did compact, and it did collect
+    assert len(admin.manifests()) < admin.manifest().number // 2
 
 
 def test_our_change_feed_reads_its_log(world: Both) -> None:

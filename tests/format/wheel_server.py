@@ -27,6 +27,36 @@ class Server:
     def admin(self, root: str) -> Any:
         return slate.AdminBuilder(root, self.store).build()
 
+    async def busy(self, root: str, rounds: int) -> int:
+        """Write batches, flush, compact and collect without a pause; return the last number.
+
+        A batch writes its number to ten keys, so that who reads a torn one sees two numbers.
+        """
+        options = {
+            "poll_interval": "20ms",
+            "commit_compacted_interval": "20ms",
+            "worker.compactions_poll_interval": "20ms",
+        }
+        values = {f"compactor_options.{name}": value for name, value in options.items()}
+        builder = slate.DbBuilder(root, self.store)
+        builder.with_merge_operator(wheel.Concat())
+        builder.with_settings(wheel.settings(**values))
+        db = await builder.build()
+        for number in range(rounds):
+            batch = slate.WriteBatch()
+            for key in range(10):
+                batch.put(b"batch:%d" % key, b"%06d" % number)
+            batch.put(b"row:%06d" % number, b"v" * 200)
+            await db.write(batch)
+            await db.flush()
+            if number % 3 == 2:
+                await db.flush_with_options(wheel.MEMTABLE)
+            if number % 5 == 4:
+                await self.collect(root)
+            await asyncio.sleep(0.01)
+        await db.shutdown()
+        return rounds - 1
+
     async def writer(self, name: str, root: str, segments: bool = False) -> None:
         builder = slate.DbBuilder(root, self.store)
         builder.with_merge_operator(wheel.Concat())
