@@ -7,8 +7,10 @@ table is moto's, which is not ours.
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -75,8 +77,28 @@ TIME_TO_LIVE = (
 )
 
 
+READ_BY_SLATEDB = """\
+import asyncio
+from slatedb.uniffi import DbReaderBuilder, ObjectStore, ReaderMode
+
+async def main():
+    builder = DbReaderBuilder("test", ObjectStore.resolve("s3://slatedb"))
+    builder.with_reader_mode(ReaderMode.FOLLOW_LATEST())
+    reader = await builder.build()
+    value = bytes(await reader.get(b"k1"))
+    print(len(value), value.count(0))
+    await reader.shutdown()
+
+asyncio.run(main())
+"""
+
+
 def test_the_tutorial(
-    aws: Callable[..., str], server: str, tables: str, monkeypatch: pytest.MonkeyPatch
+    aws: Callable[..., str],
+    need_module: Callable[..., None],
+    server: str,
+    tables: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from cenote import Db
     from cenote.lsm import PUT
@@ -117,6 +139,19 @@ def test_the_tutorial(
     locks = aws(tables, "dynamodb scan --table-name slatedb --output text")
     assert "test/manifest/" in locks
     assert f"test/wal/{1:020}.sst" in locks
+
+    # SlateDB itself, which in 0.17 needs no table to read.
+    need_module("slatedb", "slatedb==0.17.0")
+    variables = {"AWS_ENDPOINT": server, "AWS_ALLOW_HTTP": "true", "CLOUD_PROVIDER": "aws"}
+    variables |= {"AWS_REGION": "us-east-1", "AWS_BUCKET": "slatedb", "PATH": os.environ["PATH"]}
+    read = subprocess.run(
+        [sys.executable, "-c", READ_BY_SLATEDB],
+        env=KEYS | variables,
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert read.stdout.split() == [str(len(value)), str(len(value))], read.stderr[-2000:]
 
     with Db.open(uri) as db:
         assert db.get(b"k1") == value
