@@ -17,7 +17,7 @@ from functools import partial
 
 from cenote.errors import ClosedError
 from cenote.lsm.entry import Row
-from cenote.lsm.options import Reading, as_key
+from cenote.lsm.options import Reading
 from cenote.lsm.plan import Pending, Plan
 from cenote.lsm.source import ScanOptions, ViewSource, readahead_of
 from cenote.lsm.view import View
@@ -27,19 +27,46 @@ from cenote.objstore import ObjectStore
 __all__ = ["HeadSource", "PastSource", "pin_durable"]
 
 
-class HeadSource(ViewSource):
-    """The newest there is."""
+class _WriterSource(ViewSource):
+    """What both have: their writer, and reads of what is durable."""
 
-    __slots__ = ("_head", "metrics", "writer")
+    __slots__ = ("metrics", "writer")
 
     def __init__(self, writer: Writer) -> None:
         self.writer = writer
         self.metrics = writer.metrics
-        self._head = reading_of(writer, None)
 
     @property
     def store(self) -> ObjectStore:
         return self.writer.reads
+
+    def find(self, key: bytes, durable_only: bool) -> Row | Pending | None:
+        if not durable_only:
+            return super().find(key, False)
+        with _Durable(self.writer):
+            return super().find(key, True)
+
+    def find_plan(self, key: bytes, durable_only: bool) -> Plan[Row | None]:
+        if not durable_only:
+            return (yield from super().find_plan(key, False))
+        with _Durable(self.writer):
+            return (yield from super().find_plan(key, True))
+
+    def find_many(self, keys: Sequence[bytes], durable_only: bool) -> Plan[list[Row | None]]:
+        if not durable_only:
+            return (yield from super().find_many(keys, False))
+        with _Durable(self.writer):
+            return (yield from super().find_many(keys, True))
+
+
+class HeadSource(_WriterSource):
+    """The newest there is."""
+
+    __slots__ = ("_head",)
+
+    def __init__(self, writer: Writer) -> None:
+        super().__init__(writer)
+        self._head = reading_of(writer, None)
 
     def at(self, durable_only: bool) -> tuple[View, Reading]:
         writer = self.writer
@@ -50,29 +77,10 @@ class HeadSource(ViewSource):
 
     def find(self, key: bytes, durable_only: bool) -> Row | Pending | None:
         writer = self.writer
-        if durable_only:
-            writer.require_open()
-            self.metrics.gets += 1
-            with _Durable(writer) as reading:
-                return writer.view.get(as_key(key), reading)
-        if type(key) is not bytes or not key:
-            return super().find(as_key(key), durable_only)
-        if writer.error is not None:
-            raise writer.error.with_traceback(None)
+        if durable_only or writer.error is not None or type(key) is not bytes or not key:
+            return super().find(key, durable_only)
         self.metrics.gets += 1
         return writer.view.get(key, self._head)
-
-    def find_plan(self, key: bytes, durable_only: bool) -> Plan[Row | None]:
-        if not durable_only:
-            return (yield from super().find_plan(key, durable_only))
-        with _Durable(self.writer):
-            return (yield from super().find_plan(key, durable_only))
-
-    def find_many(self, keys: Sequence[bytes], durable_only: bool) -> Plan[list[Row | None]]:
-        if not durable_only:
-            return (yield from super().find_many(keys, durable_only))
-        with _Durable(self.writer):
-            return (yield from super().find_many(keys, durable_only))
 
     def pin(self, options: ScanOptions) -> tuple[Reading, Callable[[], None] | None]:
         writer = self.writer
@@ -81,22 +89,17 @@ class HeadSource(ViewSource):
         return _scanning(writer, seq, options), partial(writer.unpin, seq)
 
 
-class PastSource(ViewSource):
+class PastSource(_WriterSource):
     """What was there at one sequence number, which it pins until `close`."""
 
-    __slots__ = ("_reading", "metrics", "open", "seq", "writer")
+    __slots__ = ("_reading", "open", "seq")
 
     def __init__(self, writer: Writer) -> None:
         writer.require_open()
-        self.writer = writer
-        self.metrics = writer.metrics
+        super().__init__(writer)
         self.open = True
         self.seq = writer.pin()
         self._reading = reading_of(writer, self.seq)
-
-    @property
-    def store(self) -> ObjectStore:
-        return self.writer.reads
 
     def at(self, durable_only: bool) -> tuple[View, Reading]:
         writer = self.writer
@@ -109,19 +112,22 @@ class PastSource(ViewSource):
 
     def find(self, key: bytes, durable_only: bool) -> Row | Pending | None:
         writer = self.writer
-        if durable_only or type(key) is not bytes or not key or not self.open:
-            return super().find(as_key(key), durable_only)
-        if writer.error is not None:
-            raise writer.error.with_traceback(None)
+        fast = type(key) is bytes and key and self.open and not durable_only
+        if not fast or writer.error is not None:
+            return super().find(key, durable_only)
         self.metrics.gets += 1
         return writer.view.get(key, self._reading)
 
     def pin(self, options: ScanOptions) -> tuple[Reading, Callable[[], None] | None]:
         writer = self.writer
         self.at(options.durable_only)
-        seq = writer.pin(self.seq)
-        seen = min(seq, writer.durable_seq) if options.durable_only else seq
-        return _scanning(writer, seen, options), partial(writer.unpin, seq)
+        seq = self.seq
+        if options.durable_only:
+            with _Durable(writer) as durable:
+                seq = writer.pin(min(seq, durable))
+        else:
+            writer.pin(seq)
+        return _scanning(writer, seq, options), partial(writer.unpin, seq)
 
     def close(self) -> None:
         """Let go. Harmless when repeated."""
@@ -142,9 +148,10 @@ class _Durable:
     def __init__(self, writer: Writer) -> None:
         self._writer = writer
 
-    def __enter__(self) -> Reading:
+    def __enter__(self) -> int:
+        self._writer.require_open()
         self._seq = pin_durable(self._writer)
-        return reading_of(self._writer, self._seq)
+        return self._seq
 
     def __exit__(self, *_: object) -> None:
         self._writer.unpin(self._seq)

@@ -245,6 +245,9 @@ class Intake:
         if log is not None and (not log.rows or log.rows[-1] != rows[-1]):
             log.rows += rows
         self.last_seq = rows[-1][2]
+        noting = self.noting
+        if noting is not None:
+            noting(self.last_seq, [(row[0], row[1], row[3], None, None) for row in rows])
 
     def _prepare(self, ops: Sequence[Op]) -> None:
         extractor = self.segment_extractor

@@ -208,6 +208,22 @@ async def test_a_put_of_the_log_whose_reply_is_lost_is_told_and_not_doubled(face
         assert (await db.entry(b"k3")).seq == 3
 
 
+@awaited
+async def test_a_snapshot_reads_what_is_durable_of_its_moment(face: Face) -> None:
+    async with await face.open(MEMORY, background=False) as db:
+        await db.put(b"a", b"1")
+        await db.put(b"a", b"2", durable=False)
+        async with db.snapshot() as snapshot:
+            await db.put(b"b", b"", durable=False)
+            for durable, moment in (([(b"a", b"1")], False), ([(b"a", b"2")], True)):
+                if moment:
+                    await db.put(b"a", b"3")
+                assert await rows(snapshot.scan(durable_only=True)) == durable
+                assert await snapshot.get_many([b"a"], durable_only=True) == [durable[0][1]]
+                assert await snapshot.get(b"a", durable_only=True) == durable[0][1]
+                assert await snapshot.get(b"a") == b"2"
+
+
 # Scans.
 
 
