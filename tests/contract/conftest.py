@@ -6,6 +6,7 @@ import itertools
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -183,8 +184,32 @@ def dynamo(request: pytest.FixtureRequest) -> Iterator[ObjectStore]:
         yield RetryingStore(commit_store(MemoryStore(), table))
 
 
+def dynamo_moto(request: pytest.FixtureRequest) -> Iterator[ObjectStore]:
+    """Locks in a table of moto's, made as the documentation says."""
+    boto3 = pytest.importorskip("boto3")
+    endpoint = request.getfixturevalue("moto_endpoint")
+    keys = {"aws_access_key_id": ACCESS_KEY, "aws_secret_access_key": SECRET_KEY}
+    client = boto3.client("dynamodb", endpoint_url=endpoint, region_name=REGION, **keys)
+    names = (("path", "HASH"), ("etag", "RANGE"))
+    client.create_table(
+        TableName="locks",
+        KeySchema=[{"AttributeName": name, "KeyType": kind} for name, kind in names],
+        AttributeDefinitions=[{"AttributeName": n, "AttributeType": "S"} for n, _ in names],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    try:
+        yield RetryingStore(commit_store(MemoryStore(), SimpleNamespace(endpoint=endpoint)))
+    finally:
+        client.delete_table(TableName="locks")
+        client.close()
+
+
 def commit_store(
-    inner: ObjectStore, table: LockTable, *, timeout_ms: int = 600, clock: Any = None
+    inner: ObjectStore,
+    table: LockTable | SimpleNamespace,
+    *,
+    timeout_ms: int = 600,
+    clock: Any = None,
 ) -> DynamoCommitStore:
     clock = clock or SystemClock()
     service = JsonService(
@@ -219,7 +244,7 @@ STORES: list[Any] = [
     caching,
     slow,
     dynamo,
-    *(pytest.param(make, marks=pytest.mark.e2e) for make in (moto, azure)),
+    *(pytest.param(make, marks=pytest.mark.e2e) for make in (moto, azure, dynamo_moto)),
 ]
 
 
