@@ -41,11 +41,11 @@ class Meta:
     """The index and the filters of a file.
 
     Block i lies at offsets[i]..offsets[i + 1]; its keys are not below first_keys[i], nor above
-    first_keys[i + 1]. `bloom` is a filter over whole keys, or None; `prefixes` one over prefixes,
-    and what makes a key's prefix, or None.
+    first_keys[i + 1]. `bloom` is a filter over whole keys, or None; `bits` and `probes` are what it
+    is made of. `prefixes` is a filter over prefixes, and what makes a key's prefix, or None.
     """
 
-    __slots__ = ("bloom", "first_keys", "offsets", "prefixes", "size")
+    __slots__ = ("bits", "bloom", "first_keys", "offsets", "prefixes", "probes", "size")
 
     def __init__(
         self,
@@ -58,6 +58,8 @@ class Meta:
         self.offsets = offsets
         whole = [filters[name] for name in filters if not name.endswith(":wh=0")]
         self.bloom = whole[0] if whole else None
+        self.bits: bytes | None = whole[0].bits if whole else None
+        self.probes = whole[0].probes if whole else 0
         self.prefixes: tuple[Bloom, PrefixOf] | None = None
         for name, bloom in filters.items():
             extractor = extractors.get(name.removesuffix(":wh=0"))

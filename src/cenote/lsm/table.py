@@ -34,8 +34,10 @@ from cenote.lsm.format import (
     decode_section,
     find_in_block,
 )
-from cenote.lsm.format.kernels import kernels_in_use
-from cenote.lsm.meta import NO_EXTRACTORS, Meta, PrefixOf, hash_of
+from cenote.lsm.format.kernels import bloom_contains, kernels_in_use, siphash13
+from cenote.lsm.format.kernels import find_in_block as kernel_find
+from cenote.lsm.format.sst import VERSION
+from cenote.lsm.meta import NO_EXTRACTORS, Meta, PrefixOf
 from cenote.lsm.plan import PENDING, Fetch, Fetched, Pending, Plan
 
 __all__ = ["COMPILED", "WHOLE_MAX", "DecodedBlock", "Table", "fetch_checked"]
@@ -97,6 +99,7 @@ class Table:
         "handle",
         "id",
         "info",
+        "is_current",
         "path",
         "shelf",
     )
@@ -113,6 +116,7 @@ class Table:
         self.handle = handle
         self.id = handle.id
         self.info = handle.info
+        self.is_current = handle.version == VERSION
         self.path = path
         self.cache = cache
         self.counts = cache.counts
@@ -130,7 +134,9 @@ class Table:
         if meta is None:
             return PENDING
         held.used = True
-        if COMPILED and meta.bloom is not None and not meta.bloom.may_contain(hash_of(key)):
+        # Where the hash is cheap the filter is asked first, else only when it saves a fetch.
+        bits = meta.bits
+        if COMPILED and bits is not None and not bloom_contains(bits, meta.probes, siphash13(key)):
             return None
         first_keys = meta.first_keys
         number = bisect_right(first_keys, key) - 1
@@ -148,6 +154,11 @@ class Table:
             if row is None or row[2] <= seq_max:
                 return row
             return block.find(key, seq_max)
+        if COMPILED and self.is_current:
+            try:
+                return kernel_find(block, key, seq_max)
+            except DataError as error:
+                raise self._located(error, f"block {number}") from error
         return self._find_encoded(meta, number, block, key, seq_max)
 
     def find_plan(

@@ -70,9 +70,10 @@ class TreeTables:
 
     def candidates(self, key: bytes) -> list[Table]:
         """Return the tables that may hold `key`, the newest first."""
-        found = [
-            table for low, stop, table in self.l0 if low <= key and (stop is None or key < stop)
-        ]
+        found: list[Table] = []
+        for low, stop, table in self.l0:
+            if low <= key and (stop is None or key < stop):
+                found.append(table)
         for run_tables in self.runs:
             at = bisect_right(run_tables.lows, key) - 1
             if at < 0:

@@ -36,7 +36,7 @@ __all__ = ["View"]
 class View:
     """Memtables, the newest first, above the tables of a manifest. Immutable, thread-safe."""
 
-    __slots__ = ("forest", "manifest", "memtables", "tables")
+    __slots__ = ("_candidates", "forest", "manifest", "memtables", "tables")
 
     def __init__(
         self,
@@ -50,6 +50,8 @@ class View:
         self.manifest = manifest
         self.memtables = tuple(memtables)
         self.forest = tables.forest(manifest) if forest is None else forest
+        forest = self.forest
+        self._candidates = forest.candidates if forest.prefixes else forest.root.candidates
 
     def with_memtables(self, memtables: Sequence[Memtable]) -> View:
         """Return the same tables below other memtables."""
@@ -78,7 +80,7 @@ class View:
                 return self._get_versions(key, read)
         if seq_max is None:
             seq_max = SEQ_MAX
-        for table in self.forest.candidates(key):
+        for table in self._candidates(key):
             row = table.find(key, seq_max)
             if row is None:
                 continue
@@ -104,7 +106,7 @@ class View:
         if self._take_memtables(key, read.seq_max, versions):
             return fold_versions(versions, read.now_ms, read.operator)
         keep = read.cache_blocks
-        tables = self.forest.candidates(key)
+        tables = self._candidates(key)
         missing = [table for table in tables if table.meta() is None]
         metas: dict[Table, tuple[Meta, dict[int, bytes]]] = {}
         if len(missing) > 1:
@@ -143,7 +145,7 @@ class View:
         """As `get`, for a key that has operands or an expiry."""
         versions: list[Row] = []
         if not self._take_memtables(key, read.seq_max, versions):
-            for table in self.forest.candidates(key):
+            for table in self._candidates(key):
                 seq_max = _below(versions, read.seq_max)
                 while (row := table.find(key, seq_max)) is not None:
                     if row is PENDING:
