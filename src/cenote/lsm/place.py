@@ -52,6 +52,11 @@ class Place:
         return f"{self.store.name}/{self.root}" if self.root else self.store.name
 
     @property
+    def is_remote(self) -> bool:
+        """Whether a request goes over a network, by what the URI says."""
+        return self.uri is not None and self.uri.startswith(_REMOTE)
+
+    @property
     def has_wal_store(self) -> bool:
         """Whether the log has a store of its own."""
         return self.wal_store is not self.store

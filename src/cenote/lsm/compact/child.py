@@ -52,6 +52,7 @@ class Order:
     subcompactions: int
     chunk: int
     window: int
+    ahead: bool
     context: TieredContext | None
 
 
@@ -89,6 +90,7 @@ def _run_of(order: Order) -> CompactionRun:
         subcompactions=order.subcompactions,
         chunk=order.chunk,
         window=order.window,
+        ahead=order.ahead,
     )
     return CompactionRun(work, order.context)
 

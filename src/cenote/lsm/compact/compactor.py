@@ -113,6 +113,7 @@ class Compactor:
             filter=compaction_filter,
             metrics=writer.metrics,
             runner=runner_of(writer.place, writer.settings.compactor),
+            ahead=writer.background and writer.place.is_remote,
         )
         made = cls(tools, writer.compactor_epoch, scheduler=scheduler, polls=False)
         writer.jobs.add(made, COMPACT)
@@ -154,6 +155,7 @@ class Compactor:
             clock=clock or SystemClock(),
             rand=rand or SystemRand(),
             metrics=metrics or Metrics(),
+            background=background,
         )
         epoch = claim_compactor(tools.manifests).value.compactor_epoch
         if place.doubted:
@@ -360,6 +362,7 @@ def make_tools(
     clock: Clock,
     rand: Rand,
     metrics: Metrics,
+    background: bool,
 ) -> Tools:
     """Return what compactions need in a process of their own. Raises as `Compactor.open`."""
     manifests = ManifestStore(place.store, place.root, rand=rand)
@@ -378,6 +381,7 @@ def make_tools(
         filter=compaction_filter,
         metrics=metrics,
         runner=runner_of(place, settings.compactor),
+        ahead=background and place.is_remote,
     )
 
 

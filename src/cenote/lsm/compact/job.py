@@ -30,7 +30,7 @@ __all__ = ["Tools", "work_for"]
 class Tools:
     """What the compactions of one process share.
 
-    `window`: bytes of a source merged at a time. `runner`: who does the merging.
+    `window`: bytes of a source merged at a time. `ahead`: as of `Work`. `runner`: who merges.
     """
 
     place: Place
@@ -44,6 +44,7 @@ class Tools:
     filter: CompactionFilter | None = None
     metrics: Metrics = field(default_factory=Metrics)
     window: int = WINDOW_SIZE
+    ahead: bool = False
     runner: Runner = field(default_factory=LocalRunner)
 
 
@@ -83,6 +84,7 @@ def work_for(tools: Tools, manifest: Manifest, compaction: Compaction) -> Work:
         path_of=tools.place.table,
         subcompactions=tools.settings.subcompactions,
         window=tools.window,
+        ahead=tools.ahead,
     )
 
 

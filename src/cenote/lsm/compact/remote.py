@@ -164,6 +164,7 @@ class RemoteRun:
             subcompactions=work.subcompactions,
             chunk=work.chunk,
             window=work.window,
+            ahead=work.ahead,
             context=self._context,
         )
         # The interpreter's hash of bytes is then the files' own, which is much faster than ours.

@@ -15,6 +15,7 @@ Invariants:
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -42,6 +43,7 @@ __all__ = ["WINDOW_SIZE", "CompactionRun", "Work"]
 
 WINDOW_SIZE: Final = 2**18
 _ROW_OVERHEAD: Final = 20
+_THREADS_MAX: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ class Work:
     """What is to be compacted and how. `sources`: newest first, each one's tables rising by key.
 
     `new_id` returns an id nobody has, above that of the compaction; `path_of` where a file of an id
-    is.
+    is. `ahead`: threads fetch what will be wanted next, which pays where a request takes long.
     """
 
     store: ObjectStore
@@ -62,6 +64,7 @@ class Work:
     subcompactions: int = 1
     chunk: int = CHUNK_SIZE
     window: int = WINDOW_SIZE
+    ahead: bool = False
 
 
 class CompactionRun:
@@ -82,6 +85,7 @@ class CompactionRun:
         self._part = 0
         self._merge: _PartMerge | BulkMerge | None = None
         self._bulk: bool | None = None  # not known yet
+        self._threads: Executor | None = None
         self.bytes_read = 0
 
     @property
@@ -124,16 +128,24 @@ class CompactionRun:
             self.bytes_read += self._merge.bytes_read
             self._merge = None
             self._part += 1
-        return not self.done
+            if self._part == len(self._context.subcompactions):
+                self.abandon()
+        return self._part < len(self._context.subcompactions)
 
     def _begin(self, part: Subcompaction) -> _PartMerge | BulkMerge:
         work, begun = self._work, self._resumed and bool(part.outputs)
         if self._bulk is None:
             self._bulk = suits_bulk(work.store, work.sources, work.retention, work.layout)
+        if work.ahead and self._threads is None:
+            self._threads = ThreadPoolExecutor(min(len(work.sources), _THREADS_MAX), "cenote-fetch")
         if begun or not self._bulk:
-            return _PartMerge(work, part, resumed=begun)
+            return _PartMerge(work, part, self._threads, resumed=begun)
+        low, high = part.range.span()
         return BulkMerge(
-            [Source(work.store, each, *part.range.span(), work.chunk) for each in work.sources],
+            [
+                Source(work.store, each, low, high, work.chunk, self._threads)
+                for each in work.sources
+            ],
             [span_of(each, part.range) for each in work.sources],
             work.retention,
             self._new_output,
@@ -147,6 +159,9 @@ class CompactionRun:
 
     def abandon(self) -> None:
         """Drop the file that is not finished. Harmless when repeated."""
+        threads, self._threads = self._threads, None
+        if threads is not None:
+            threads.shutdown(wait=False, cancel_futures=True)
         merge, self._merge = self._merge, None
         if merge is not None:
             self.bytes_read += merge.bytes_read
@@ -156,7 +171,9 @@ class CompactionRun:
 class _PartMerge:
     """The merge of one range of keys, from its last finished file on."""
 
-    def __init__(self, work: Work, part: Subcompaction, *, resumed: bool) -> None:
+    def __init__(
+        self, work: Work, part: Subcompaction, threads: Executor | None, *, resumed: bool
+    ) -> None:
         self._work = work
         self._low, self._high = part.range.span()
         self._cursor: tuple[bytes, int] | None = None
@@ -164,7 +181,8 @@ class _PartMerge:
             self._cursor = _last_row(work, part.outputs)
             self._low = self._cursor[0]
         self._sources = [
-            Source(work.store, tables, self._low, self._high, work.chunk) for tables in work.sources
+            Source(work.store, tables, self._low, self._high, work.chunk, threads)
+            for tables in work.sources
         ]
         self._output: OutputTable | None = None
         self._finished: list[SstHandle] = []

@@ -82,6 +82,7 @@ class CompactionWorker:
             clock=clock,
             rand=rand,
             metrics=metrics or Metrics(),
+            background=background,
         )
         worker = Worker(tools, UlidMint(clock, rand).mint())
         made = cls(place, worker, clock, settings.compactor.poll_ms)

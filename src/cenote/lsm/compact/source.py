@@ -1,7 +1,7 @@
 """The blocks of a compaction's inputs, read once, in order, by large ranges.
 
 Owns: which bytes of which file come next, how far the blocks at hand reach.
-Does not own: merging what they hold (`window`), which files there are.
+Does not own: the requests (`fetch`), merging what they hold (`window`), which files there are.
 
 A source is a list of tables that follow each other by key: one file of level 0, or a sorted run.
 
@@ -10,8 +10,8 @@ Invariants:
    where both fit one request. Nothing goes through a cache: what a compaction reads is read once.
 2. `reach` tells a key below which no row is missing from the blocks at hand. It comes from the
    index, whose keys lie above all rows before and not above any row after them.
-3. A source holds `chunk` bytes and a few blocks, and the index of one table, whatever its size;
-   more only while one key has that many versions.
+3. A source holds `chunk` bytes (twice that with threads) and a few blocks, and the index of one
+   table, whatever its size; more only while one key has that many versions.
 """
 
 from __future__ import annotations
@@ -19,11 +19,13 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
 from typing import Final
 
-from cenote.errors import DataError, InvalidError
+from cenote.errors import DataError
+from cenote.lsm.compact.fetch import Fetcher
 from cenote.lsm.entry import Row
 from cenote.lsm.format import (
     Codec,
@@ -107,8 +109,10 @@ class Source:
         low: bytes,
         high: bytes | None,
         chunk: int = CHUNK_SIZE,
+        threads: Executor | None = None,
     ) -> None:
-        self._store = store
+        """With `threads` the next range is fetched before it is wanted."""
+        self._fetcher = Fetcher(store, threads)
         self._low = low
         self._high = high
         self._chunk = chunk
@@ -116,7 +120,12 @@ class Source:
         self._index: SstIndex | None = None  # of the first of `_tables`, while it is being read
         self._next = self._stop = 0  # which of its blocks are not at hand yet
         self._pieces: deque[Piece] = deque()
-        self.bytes_read = 0
+        self._prepare()
+
+    @property
+    def bytes_read(self) -> int:
+        """How many bytes were fetched."""
+        return self._fetcher.bytes_read
 
     def reach(self) -> bytes | None:
         """Return a key below which nothing is missing from the blocks at hand; None: nothing is."""
@@ -196,27 +205,39 @@ class Source:
 
         None: it was an index only, or a table without blocks that count.
         """
-        table = self._tables[0]
-        info, index = table.handle.info, self._index
+        table, index = self._tables[0], self._index
+        start, end, stop = self._wanted(table)
+        data = self._fetcher.get(table.path, start, end)
         if index is not None:
-            start, stop = index.offsets[self._next], self._next + 1
-            while stop < self._stop and _block_end(index, info, stop) - start <= self._chunk:
-                stop += 1
-            data = self._get(table, start, _block_end(index, info, stop - 1))
             return table, index, data, start, stop
-        end = info.index_offset + info.index_size
-        start = 0 if end <= self._chunk else info.index_offset
-        data = self._get(table, start, end)
+        info = table.handle.info
         index = decode_index(decode_section(data[info.index_offset - start :], info.codec))
         if not index.offsets or index.offsets[-1] >= info.data_size:
             raise DataError("a block lies outside its file", kind="index", path=table.path)
         blocks = index.blocks(*_intersect(table.visible, self._low, self._high))
         self._index, self._next, self._stop = index, blocks.start, blocks.stop
-        if self._next >= self._stop:
-            self._close()
-        elif start == 0:
+        if self._next < self._stop and start == 0:
             return table, index, data, 0, self._stop
+        self._advance(self._next)
         return None
+
+    def _wanted(self, table: InputTable) -> tuple[int, int, int]:
+        """Return the next range of the first table, and the block behind it (0 for its index)."""
+        info, index = table.handle.info, self._index
+        if index is None:
+            end = info.index_offset + info.index_size
+            return (0 if end <= self._chunk else info.index_offset), end, 0
+        start, stop = index.offsets[self._next], self._next + 1
+        while stop < self._stop and _block_end(index, info, stop) - start <= self._chunk:
+            stop += 1
+        return start, _block_end(index, info, stop - 1), stop
+
+    def _prepare(self) -> None:
+        """Have the next range fetched."""
+        if self._fetcher.looks_ahead and self.reach() is not None:
+            table = self._tables[0]
+            start, end, _ = self._wanted(table)
+            self._fetcher.prepare(table.path, start, end)
 
     def _add(self, table: InputTable, index: SstIndex, data: bytes, base: int, stop: int) -> None:
         """Take the blocks up to `stop` out of bytes that begin at `base` of the file."""
@@ -230,25 +251,12 @@ class Source:
         self._advance(stop)
 
     def _advance(self, stop: int) -> None:
+        """Note that the blocks up to `stop` are at hand, and see to the next ones."""
         self._next = stop
-        if stop == self._stop:
-            self._close()
-
-    def _close(self) -> None:
-        self._tables.popleft()
-        self._index = None
-
-    def _get(self, table: InputTable, start: int, end: int) -> bytes:
-        try:
-            data = self._store.get_range(table.path, start, end)
-        except InvalidError as error:
-            raise DataError(
-                f"{table.path} is shorter than the manifest says", kind="truncated"
-            ) from error
-        if len(data) != end - start:
-            raise DataError(f"{table.path} gave too few bytes", kind="truncated")
-        self.bytes_read += len(data)
-        return data
+        if stop >= self._stop:
+            self._tables.popleft()
+            self._index = None
+        self._prepare()
 
 
 def _block_end(index: SstIndex, info: SstInfo, number: int) -> int:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import Callable
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from trees import MINT, NOW_MS, Commas, operand, put, rows_at, seen, table, tombstone
 
+from cenote.base import SystemClock
 from cenote.errors import DataError, NotFoundError, UnavailableError
 from cenote.lsm import Bound, BoundKind, KeyRange, Row, row_order
 from cenote.lsm.compact.ranges import plan_ranges
@@ -18,7 +21,15 @@ from cenote.lsm.compact.retention import Retention
 from cenote.lsm.compact.run import CompactionRun, Work
 from cenote.lsm.compact.source import InputTable
 from cenote.lsm.format import Codec, SstLayout, TieredContext, open_sst
-from cenote.objstore import FaultyStore, MemoryStore, ObjectStore, RecordingStore, scripted
+from cenote.objstore import (
+    AroundStore,
+    Call,
+    FaultyStore,
+    MemoryStore,
+    ObjectStore,
+    RecordingStore,
+    scripted,
+)
 from cenote.objstore.faulty import Fault
 
 
@@ -79,7 +90,7 @@ def trees(draw: st.DrawFn) -> list[list[list[Row]]]:
     return sources
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     trees(),
     st.sampled_from([0, 150, 320, 1000]),
@@ -88,6 +99,7 @@ def trees(draw: st.DrawFn) -> list[list[list[Row]]]:
     st.sampled_from([200, 3000, 2**20]),
     st.sampled_from([1, 3]),
     st.sampled_from(Codec),
+    st.booleans(),
     st.booleans(),
 )
 def test_a_compaction_changes_nothing_that_may_be_seen(
@@ -99,6 +111,7 @@ def test_a_compaction_changes_nothing_that_may_be_seen(
     parts: int,
     codec: Codec,
     merging: bool,
+    ahead: bool,
 ) -> None:
     """By windows of rows, and without an operator by the kernels, where they are compiled."""
     store = MemoryStore()
@@ -115,6 +128,7 @@ def test_a_compaction_changes_nothing_that_may_be_seen(
             chunk=window * 2,
             window=window,
             layout=layout,
+            ahead=ahead,
         )
     )
     made = finish(run)
@@ -175,6 +189,47 @@ def test_a_table_is_read_by_few_large_ranges() -> None:
     reads = [each for each in store.requests if each.op.startswith("get")]
     assert source.size > 2**20
     assert len(reads) == 1 + -(-source.size // (2**19 - 4096))
+
+
+class Slow(AroundStore):
+    """Notes how many reads are under way at once."""
+
+    def __init__(self, inner: ObjectStore) -> None:
+        super().__init__(inner)
+        self.now = self.most = 0
+        self._lock = threading.Lock()
+
+    def _around(self, call: Call, run: Callable[[], Any]) -> Any:
+        with self._lock:
+            self.now += 1
+            self.most = max(self.most, self.now)
+        try:
+            SystemClock().sleep(0.005)
+            return run()
+        finally:
+            with self._lock:
+                self.now -= 1
+
+    async def _around_async(self, call: Call, run: Callable[[], Any]) -> Any:
+        return await run()
+
+
+@pytest.mark.parametrize("merging", [False, True])
+def test_over_a_network_ranges_are_fetched_ahead_and_none_twice(merging: bool) -> None:
+    inner = MemoryStore()
+    sources = [[table(inner, many(8000, seq, seq))] for seq in (3, 2, 1)]
+    rule = Retention(0, NOW_MS, False, Commas() if merging else None)
+    counted, kept, slow = [], [], []
+    for ahead in (False, True):
+        store = RecordingStore(inner)
+        slow.append(Slow(store))
+        given = {"retention": rule, "ahead": ahead, "chunk": 50_000, "window": 20_000}
+        kept.append(contents(inner, finish(CompactionRun(work(slow[-1], sources, **given)))))
+        counted.append(sorted(each.op + each.path for each in store.requests if "get" in each.op))
+    assert kept[0] == kept[1]
+    assert counted[0] == counted[1]
+    assert slow[0].most == 1
+    assert slow[1].most >= 2
 
 
 def test_a_small_table_takes_one_request() -> None:
@@ -269,15 +324,15 @@ def test_files_of_others_may_end_between_versions_of_a_key() -> None:
     assert rows == [put(b"a", b"", 3), *versions, put(b"z", b"", 5)]
 
 
-def test_it_goes_on_after_every_fault_of_the_store() -> None:
+@pytest.mark.parametrize("ahead", [False, True])
+def test_it_goes_on_after_every_fault_of_the_store(ahead: bool) -> None:
     inner = MemoryStore()
     sources = [[table(inner, many(900, 9, 2))], [table(inner, many(900, 3))]]
 
     def build(plan: Callable[..., Fault | None]) -> CompactionRun:
-        store = FaultyStore(inner, plan)
-        return CompactionRun(
-            work(store, sources, sst_size=9_000, window=2000, retention=Retention(50, 0, True))
-        )
+        rule = Retention(50, 0, True)
+        given = {"sst_size": 9_000, "window": 2000, "retention": rule, "ahead": ahead}
+        return CompactionRun(work(FaultyStore(inner, plan), sources, **given))
 
     expected = contents(inner, finish(build(lambda call: None)))
     for fault in (Fault.BEFORE, Fault.AFTER):

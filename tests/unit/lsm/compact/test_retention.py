@@ -115,7 +115,7 @@ def versions(draw: st.DrawFn) -> list[Row]:
     return rows
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(versions(), versions(), st.integers(0, 13), st.booleans(), st.integers(0, 10))
 def test_nobody_sees_a_difference(
     rows: list[Row], older: list[Row], seq_min: int, merging: bool, later: int
