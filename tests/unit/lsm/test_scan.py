@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import random
 import threading
+from collections.abc import Sequence
 
 import layered
 import pytest
 from layered import Files, Layer
 
-from cenote.errors import InvalidError
+from cenote.errors import InvalidError, UnavailableError
 from cenote.lsm import Bound, BoundKind, KeyRange, Row, prefix_successor
 from cenote.lsm.format import BloomPolicy, Manifest, SstLayout
 from cenote.lsm.memtable import Memtable
-from cenote.lsm.options import READAHEAD_MAX, READAHEAD_MIN
+from cenote.lsm.options import READAHEAD_MAX, READAHEAD_MIN, Reading
 from cenote.lsm.view import View
 
 READ = layered.reading()
@@ -289,3 +290,63 @@ def test_filters_over_prefixes_are_asked(whole_keys: bool) -> None:
     unknown = files.open(manifest, budget=2**20)
     assert len(layered.scan_all(unknown, READ, inside)) == 40
     assert layered.get(unknown, rows[5][0], READ) == b"v" * 90
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("at", [0, 2000, 3999])
+def test_a_scan_goes_on_after_an_error_without_losing_a_row(reverse: bool, at: int) -> None:
+    class Moody(layered.Join):
+        fails = True
+
+        def merge(self, key: bytes, existing: bytes | None, operands: Sequence[bytes]) -> bytes:
+            if self.fails:
+                raise ArithmeticError
+            return super().merge(key, existing, operands)
+
+    rows = layered.plain_rows(4000, size=60)
+    rows[at] = layered.merge(rows[at][0], b"operand", 1)
+    view = Files().view([Layer(rows), Layer(layered.plain_rows(4000, 2, 100)[1:-1])])
+    operator = Moody()
+    scan = view.scan(KeyRange(), Reading(now_ms=lambda: 0, operator=operator), reverse=reverse)
+    found: list[Row] = []
+    failures = 0
+    while True:
+        try:
+            batch = view.tables.run(scan.next_batch())
+        except ArithmeticError:
+            failures += 1
+            operator.fails = failures < 3
+            continue
+        if not batch:
+            break
+        found += batch
+    assert failures == (0 if at % 100 == 0 and at not in (0, 3900) else 3)
+    assert keys(found) == sorted((row[0] for row in rows), reverse=reverse)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_a_scan_goes_on_after_a_fetch_that_failed(reverse: bool) -> None:
+    view = Files().view([Layer(layered.plain_rows(9000, seq, size=60)) for seq in (1, 2)])
+    scan = view.scan(KeyRange(), READ, reverse=reverse)
+    store, found, fetches = view.tables.store, [], 0
+    while True:
+        plan = scan.next_batch()
+        batch: list[Row] | None = None
+        try:
+            wanted = next(plan)
+            while True:
+                fetches += 1
+                if fetches % 2:
+                    plan.throw(UnavailableError("not now"))
+                wanted = plan.send([store.get_ranges(each.path, each.ranges) for each in wanted])
+        except UnavailableError:
+            continue
+        except StopIteration as end:
+            batch = end.value
+        if not batch:
+            break
+        found += batch
+    assert fetches > 5
+    assert [row[0] for row in found] == sorted(
+        (b"key%06d" % n for n in range(9000)), reverse=reverse
+    )
