@@ -62,6 +62,7 @@ DESCRIPTIONS: dict[str, str] = {
     "access_log_file": "File of the access log; standard error when unset.",
     "buckets": "Buckets made at the start, unless they are there.",
     "init_hooks": "Directory with ready.d/, whose *.sh and *.py run once requests are answered.",
+    "controls": "Let tests forget everything, or keep and bring back states, unsigned.",
     "localstack_paths": "Answer /_localstack/health, info and init.",
     "limits.connections_max": "Connections at once.",
     "limits.head_size_max": "Bytes of a request's line and headers.",
@@ -99,6 +100,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "secret_key": "test",
         "domains": ["localhost", "s3.localhost", "s3.localhost.localstack.cloud"],
         "init_hooks": "/etc/localstack/init",
+        "controls": True,
         "localstack_paths": True,
     },
 }

@@ -52,6 +52,7 @@ FLAGS: dict[str, tuple[str, ...]] = {
     "access_log_file": ("--access-log-file",),
     "buckets": ("--bucket",),
     "init_hooks": ("--init-hooks",),
+    "controls": ("--controls/--no-controls",),
     "localstack_paths": ("--localstack-paths/--no-localstack-paths",),
 }
 MANY = frozenset({"buckets", "credentials", "domains"})

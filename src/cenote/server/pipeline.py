@@ -39,6 +39,7 @@ from cenote.server.accesslog import AccessEntry, AccessLog, shown_target
 from cenote.server.body import Gather
 from cenote.server.call import PENDING, Answer, Call, Leased, Written
 from cenote.server.claims import whole_body
+from cenote.server.controls import Controls, is_control
 from cenote.server.download import body_sender
 from cenote.server.exchange import Exchange
 from cenote.server.extensions import TRANSACT_ITEMS
@@ -93,6 +94,7 @@ class Pipeline:
         self.count: Callable[[Callable[[str | None], None]], None] | None = None
         self._signing_clock = signing_clock or clock
         self.tables = TableGate(store, settings, keys, clock, rand, self._signing_clock)
+        self._controls = Controls(store) if settings.controls else None
         self.identity = IdentityGate(settings, keys, self._signing_clock)
         self._keys = keys
         self._hosts = Hosts(settings.domains)
@@ -183,6 +185,8 @@ class Pipeline:
                 return self._probe(call)
             if self.settings.localstack_paths and is_seat_probe(head):
                 return self._tell_seat(call)
+            if self._controls is not None and is_control(head):
+                return self._controls.begin(call)
         route = resolve(head, host_bucket)
         call.route = route
         call.op = op = route.op

@@ -37,6 +37,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     access_log_file: where the lines go; None is standard error.
     buckets: made at the start, unless they are there.
     init_hooks: a directory with `ready.d/`, whose *.sh and *.py are run once requests are answered.
+    controls: let tests forget everything, or keep and bring back states, without a signature.
     localstack_paths: answer /_localstack/health, info and init, which programs wait for.
     """
 
@@ -62,6 +63,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     access_log_file: str | None = None
     buckets: tuple[str, ...] = ()
     init_hooks: str | None = None
+    controls: bool = False
     localstack_paths: bool = False
     limits: Limits = field(default_factory=Limits)
 
@@ -84,6 +86,8 @@ class Settings(Struct, frozen=True, kw_only=True):
             )
         if len(self.account_id) != 12 or not self.account_id.isdecimal():
             raise _invalid("account_id", self.account_id, "12 digits")
+        if self.controls and (self.workers > 1 or self.read_only):
+            raise InvalidError("controls need one worker, that may write", kind="invalid_setting")
         if self.buckets and self.read_only:
             raise InvalidError(
                 "buckets cannot be made by a server that is read-only", kind="invalid_setting"

@@ -6,6 +6,7 @@ from cenote.sqldb.directory import INLINE_MAX, Directory
 from cenote.sqldb.generations import Generations
 from cenote.sqldb.outpost import Outposts, Owner
 from cenote.sqldb.packfile import Frame, frames
+from cenote.sqldb.snapshots import Snapshots
 from cenote.sqldb.tenure import Tenure
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "Generations",
     "Outposts",
     "Owner",
+    "Snapshots",
     "SqliteIndex",
     "Tenure",
     "frames",

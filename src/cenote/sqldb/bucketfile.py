@@ -15,6 +15,7 @@ Invariants:
 from __future__ import annotations
 
 import logging
+import shutil
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -218,6 +219,31 @@ class BucketFile:
         self._freed = self._is_owed()
         if self._freed:
             self._ask()
+
+    def copy_to(self, folder: Path) -> None:
+        """Copy the bucket's file and packs into `folder`, as they are between two commits.
+
+        Nothing is committed meanwhile. Raises UnavailableError, NotFoundError.
+        """
+
+        def copy(_: object) -> None:
+            target = apsw.Connection(str(folder / self.path.name))
+            try:
+                with (
+                    self._pool.reading() as reader,
+                    target.backup("main", reader.connection, "main") as backup,
+                ):
+                    backup.step()
+            finally:
+                target.close()
+            packs = self.path.with_name(f"{self.name}.packs")
+            if packs.exists():
+                shutil.copytree(packs, folder / packs.name)
+
+        try:
+            self.index.commit(copy)
+        except (OSError, apsw.Error) as error:
+            raise translate(error, f"copying bucket {self.name}") from error
 
     # After a commit. Called by the committing thread: must be quick and not raise.
 

@@ -342,6 +342,31 @@ class Directory:
         finally:
             new.unlink(missing_ok=True)
 
+    def file_names(self) -> list[str]:
+        """Return the names of all buckets, and the lock tables' when they have a file."""
+        names = self.names()
+        return [*names, LOCK_TABLES] if path_of(self.root, LOCK_TABLES).exists() else names
+
+    def adopt(self, name: str, file: Path) -> None:
+        """Take the file of bucket `name` in, its packs beside it: both are moved here.
+
+        Requires: nobody has it open, it is synced, and there is no bucket of its name.
+        Atomic: the bucket exists whole, or not at all. Raises AlreadyExistsError, OSError.
+        """
+        self._require_writable()
+        target = path_of(self.root, name)
+        with self._lock:
+            if target.exists() or name in self._changing:
+                raise _exists(name)
+            packs = file.with_name(f"{file.name.removesuffix(_SUFFIX)}.packs")
+            if packs.exists():
+                packs.rename(target.with_name(packs.name))
+            for tail in ("-wal", "-shm"):
+                target.with_name(target.name + tail).unlink(missing_ok=True)
+            os.link(file, target)
+            file.unlink()
+            sync_folder(target.parent)
+
     def delete(self, name: str, decide: Change[None]) -> None:
         """Remove a bucket and all its files, if `decide` lets it go. See `ports.Buckets`."""
         self._require_writable()
@@ -384,15 +409,15 @@ class Directory:
         shutil.rmtree(trash, ignore_errors=True)
 
     def _move_out(self, name: str, trash: Path) -> None:
-        packs = self.root / f"{name}.packs"
+        file = path_of(self.root, name)
+        packs = file.with_name(f"{file.name.removesuffix(_SUFFIX)}.packs")
         if packs.exists():
             packs.rename(trash / packs.name)
-            sync_folder(self.root)
+            sync_folder(file.parent)
         failpoint.hit("drop.packs_moved")
-        file = self.root / f"{name}{_SUFFIX}"
         file.rename(trash / file.name)
         failpoint.hit("drop.file_moved")
-        sync_folder(self.root)
+        sync_folder(file.parent)
         for tail in ("-wal", "-shm"):  # were they left here, `_build` would remove them
             path = file.with_name(file.name + tail)
             if path.exists():
