@@ -1,4 +1,10 @@
-"""Object stores: one strict contract over memory, directories, bucket files and remote stores."""
+"""Object stores: one strict contract over memory, directories, bucket files and remote stores.
+
+What needs HTTP or SQLite is imported when it is first asked for: most programs use one store.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
 
 from cenote.objstore.api import (
     Data,
@@ -10,10 +16,7 @@ from cenote.objstore.api import (
     Page,
 )
 from cenote.objstore.around import AroundStore, Call
-from cenote.objstore.aws_request import AwsKeys, JsonService
 from cenote.objstore.caching import CachingStore
-from cenote.objstore.dynamo_commit import DynamoCommitStore
-from cenote.objstore.dynamo_table import DynamoTable
 from cenote.objstore.faulty import Fault, FaultyStore, Odds, scripted
 from cenote.objstore.local import LocalStore
 from cenote.objstore.memory import MemoryStore
@@ -26,10 +29,15 @@ from cenote.objstore.readonly import ReadOnlyStore
 from cenote.objstore.recording import RecordingStore, Request
 from cenote.objstore.retry import Patience, RetryingStore
 from cenote.objstore.slow import Latency, SlowStore
-from cenote.objstore.sqlite import SqliteStore
 from cenote.objstore.torture import Line, torture
 from cenote.objstore.trials import Trial, Verdict
 from cenote.objstore.versioned import Codec, Fence, Version, Versioned
+
+if TYPE_CHECKING:
+    from cenote.objstore.aws_request import AwsKeys, JsonService
+    from cenote.objstore.dynamo_commit import DynamoCommitStore
+    from cenote.objstore.dynamo_table import DynamoTable
+    from cenote.objstore.sqlite import SqliteStore
 
 __all__ = [
     "AroundStore",
@@ -78,3 +86,19 @@ __all__ = [
     "split_uri",
     "torture",
 ]
+
+_LATER: Final = {
+    "AwsKeys": "aws_request",
+    "DynamoCommitStore": "dynamo_commit",
+    "DynamoTable": "dynamo_table",
+    "JsonService": "aws_request",
+    "SqliteStore": "sqlite",
+}
+
+
+def __getattr__(name: str) -> Any:
+    home = _LATER.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(f"{__name__}.{home}"), name)
+    return value

@@ -33,7 +33,6 @@ from cenote.objstore.prefix import PrefixStore
 from cenote.objstore.probe import require_conditional_put
 from cenote.objstore.readonly import ReadOnlyStore
 from cenote.objstore.retry import Patience, RetryingStore
-from cenote.objstore.sqlite import SqliteStore
 
 __all__ = ["open_store", "split_uri"]
 
@@ -91,6 +90,10 @@ def open_store(
         if not folder or not bucket:
             raise _invalid(uri, "it must be sqlite://DIR/BUCKET")
         prefix = parameters.get("prefix", "")
+        from cenote.objstore.sqlite import (
+            SqliteStore,  # here: few need it, and it is slow to import
+        )
+
         store = SqliteStore(Path(unquote(folder)), bucket, read_only=read_only, clock=clock)
     else:
         bucket, _, prefix = body.partition("/")
