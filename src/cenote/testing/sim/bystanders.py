@@ -10,10 +10,16 @@ from typing import TYPE_CHECKING, Any, Final
 from cenote.errors import (
     ClosedError,
     ConflictError,
+    DataError,
     NotFoundError,
     UnavailableError,
 )
 from cenote.lsm import (
+    MERGE,
+    PUT,
+    TOMBSTONE,
+    Admin,
+    Changes,
     Checkpoints,
     CloneSource,
     Collector,
@@ -26,7 +32,7 @@ from cenote.lsm import (
 )
 from cenote.lsm import clone as clone_database
 from cenote.testing.sim.client import BANK_SUM
-from cenote.testing.sim.ledger import Ledger
+from cenote.testing.sim.ledger import Change, Deed, Ledger
 from cenote.testing.sim.shape import Append
 from cenote.testing.sim.world import LawBroken, Machine
 from cenote.testing.sim.writing import open_db
@@ -39,6 +45,7 @@ __all__ = [
     "clone",
     "collect",
     "compact",
+    "feed",
     "follow",
     "make_checkpoints",
     "open_reader",
@@ -113,6 +120,33 @@ def read_checkpoints(simulation: Simulation, machine: Machine) -> None:
         except UnavailableError:
             continue
         ledger.checkpoint_view(checkpoint, state, low)
+
+
+def feed(simulation: Simulation, machine: Machine) -> None:
+    """Follow the change feed; where files are gone, begin again at the oldest there is."""
+    world = simulation.world
+    place = place_of(simulation, machine)
+    admin = Admin(place, clock=simulation.clock_of(machine), rand=world.dice.rand())
+    deeds = {PUT: Deed.PUT, TOMBSTONE: Deed.DELETE, MERGE: Deed.MERGE}
+    changes: Changes | None = None
+    fed: list[tuple[int, list[Change]]] = []
+    while simulation.busy:
+        world.pause(world.dice.between(0, 2 * _TURN))
+        try:
+            if changes is None:
+                changes = admin.changes()
+                fed = []
+                simulation.fed.append(fed)
+            for row in changes:
+                if not fed or fed[-1][0] != row.seq:
+                    fed.append((row.seq, []))
+                fed[-1][1].append(Change(deeds[row.kind], row.key, row.value))
+        except UnavailableError:
+            continue
+        except DataError as error:
+            if error.kind != "gap":
+                raise
+            changes = None
 
 
 def make_checkpoints(simulation: Simulation, machine: Machine) -> None:

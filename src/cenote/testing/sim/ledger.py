@@ -18,7 +18,8 @@ Laws:
    and none earlier than what was acknowledged before it refreshed.
 5. A checkpoint is the state after some write of the trunk, at least as late as what was
    acknowledged before it was made, and never changes.
-6. The accounts of the bank hold the same sum in all that anybody sees.
+6. A change feed gives the writes of the trunk, each once, in their order, and leaves none out.
+7. The accounts of the bank hold the same sum in all that anybody sees.
 
 Invariant: every write has values of its own, so that two states are the same only when the writes
 between them undid each other. Such a state is taken for whichever of them breaks no law.
@@ -32,6 +33,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from itertools import zip_longest
 from typing import Final
 
 from cenote.testing.sim.world import LawBroken
@@ -82,6 +84,7 @@ class Branch:
     offset: int  # how many writes of the trunk come before it
     states: list[State]
     seqs: list[int] = field(default_factory=list)
+    changes: list[Sequence[Change]] = field(default_factory=list)
     acknowledged: int = 0
     seen: int = 0
     cut: int | None = None
@@ -131,7 +134,7 @@ class Ledger:
     # Writers.
 
     def opened(self, epoch: int, state: State) -> Branch:
-        """Begin the branch of a writer that has opened and found `state`. Laws 1, 2, 6."""
+        """Begin the branch of a writer that has opened and found `state`. Laws 1, 2, 7."""
         self._check_sum(state, f"the writer of epoch {epoch}")
         if epoch <= self.tip.epoch:
             # Fenced before it had opened: it sees some past, and nothing it does may count.
@@ -155,6 +158,7 @@ class Ledger:
         if branch.seqs and seq <= branch.seqs[-1]:
             raise LawBroken(f"sequence number {seq} follows {branch.seqs[-1]}")
         branch.seqs.append(seq)
+        branch.changes.append(changes)
         branch.states.append(applied(branch.states[-1], changes))
         key = frozenset(branch.states[-1].items())
         branch.places.setdefault(key, []).append(branch.published)
@@ -212,6 +216,24 @@ class Ledger:
             + self._unlike(branch, state, low - branch.offset)
         )
 
+    def feed(self, who: str, fed: Sequence[tuple[int, Sequence[Change]]]) -> None:
+        """Check what a change feed gave, when all writers have ended. Law 6."""
+        trunk: list[tuple[int, Sequence[Change]]] = []
+        for branch in self._trunk:
+            trunk += list(zip(branch.seqs, branch.changes, strict=True))[: branch.cut]
+        seqs = [seq for seq, _ in trunk]
+        if seqs != sorted(set(seqs)):
+            raise LawBroken(f"the sequence numbers of the trunk do not rise: {seqs}")
+        if not fed:
+            return
+        self.views += 1
+        begin = seqs.index(fed[0][0]) if fed[0][0] in seqs else 0
+        for given, written in zip_longest(fed, trunk[begin : begin + len(fed)]):
+            if given is None or written is None or given[0] != written[0]:
+                raise LawBroken(f"{who} gives {given}, not {written}")
+            if sorted(given[1], key=_by_key) != sorted(written[1], key=_by_key):
+                raise LawBroken(f"{who} gives {given}, not {written}")
+
     # Saying so.
 
     def _check_sum(self, state: State, who: str) -> None:
@@ -234,6 +256,10 @@ class Ledger:
         later = branch.states[min(low, branch.published) :]
         nearest = min(later, key=lambda each: len(_differing(each, state)))
         return f"the nearest is write {branch.states.index(nearest)}: {_difference(nearest, state)}"
+
+
+def _by_key(change: Change) -> bytes:
+    return change.key
 
 
 def _differing(one: State, other: State) -> list[bytes]:

@@ -1,6 +1,7 @@
 """Locks and threads that give the turn away, in place of those that would stop the whole world.
 
-Owns: what stands for `threading.Lock`, `RLock`, `Condition`, `Event` and `Thread` inside a world.
+Owns: what stands for `threading.Lock`, `RLock`, `Condition`, `Event` and `Thread` inside a world,
+and for the queue of an executor's work.
 
 A task that waits for a real lock would wait with the turn in its hand, and whoever holds the lock
 could never go on. `simulated_threading` puts these in the place of `threading`'s while a world
@@ -16,7 +17,10 @@ Invariants:
 
 from __future__ import annotations
 
+import logging
+import queue
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -24,7 +28,7 @@ from typing import Any
 
 from cenote.testing.sim.world import Crash, Task, World, current_task
 
-__all__ = ["SimCondition", "SimEvent", "SimLock", "SimThread", "simulated_threading"]
+__all__ = ["SimCondition", "SimEvent", "SimLock", "SimQueue", "SimThread", "simulated_threading"]
 
 
 class SimLock:
@@ -171,6 +175,35 @@ class SimEvent:
             return bool(self._changed.wait_for(lambda: self._is_set, timeout))
 
 
+class SimQueue:
+    """Stands for `queue.SimpleQueue`, through which an executor hands out its work."""
+
+    def __init__(self, world: World) -> None:
+        self._changed = SimCondition(world)
+        self._items: deque[Any] = deque()
+
+    def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
+        self._items.append(item)
+        self._changed.notify()
+
+    def get(self, block: bool = True, timeout: float | None = None) -> Any:
+        if not block:
+            timeout = 0
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._items, timeout):
+                raise queue.Empty
+            return self._items.popleft()
+
+    def get_nowait(self) -> Any:
+        return self.get(block=False)
+
+    def empty(self) -> bool:
+        return not self._items
+
+    def qsize(self) -> int:
+        return len(self._items)
+
+
 class SimThread:
     """Stands for `Thread`: a task of the machine it was made on."""
 
@@ -213,6 +246,8 @@ def simulated_threading() -> Iterator[None]:
     """
     names = ("Lock", "RLock", "Condition", "Event", "Thread", "current_thread")
     real = {name: getattr(threading, name) for name in names}
+    real["SimpleQueue"] = queue.SimpleQueue
+    executors = logging.getLogger("concurrent.futures")
 
     def chosen(name: str, make: Callable[..., Any]) -> Callable[..., Any]:
         def maker(*args: Any, **kwargs: Any) -> Any:
@@ -239,7 +274,11 @@ def simulated_threading() -> Iterator[None]:
         for name, make in makers.items():
             setattr(threading, name, chosen(name, make))
         threading.current_thread = current_thread
+        queue.SimpleQueue = chosen("SimpleQueue", SimQueue)  # type: ignore[misc, assignment]
+        executors.disabled = True  # a worker that dies is no news here
         yield
     finally:
+        queue.SimpleQueue = real["SimpleQueue"]  # type: ignore[misc]
+        executors.disabled = False
         for name in names:
             setattr(threading, name, real[name])

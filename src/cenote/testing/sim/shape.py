@@ -63,6 +63,7 @@ class Shape:
     workers: int
     checkpoints: bool
     clone: bool
+    feed: bool
     retries: bool
     background: bool
     segments: bool
@@ -88,6 +89,7 @@ class Shape:
             workers=0 if alone else dice.choice((0, 1, 2)),
             checkpoints=dice.chance(0.5),
             clone=dice.chance(0.3),
+            feed=dice.chance(0.3),
             retries=dice.chance(0.5),
             background=dice.chance(0.7),
             segments=dice.chance(0.3),

@@ -22,6 +22,7 @@ from cenote.testing.sim.bystanders import (
     clone,
     collect,
     compact,
+    feed,
     follow,
     make_checkpoints,
     open_reader,
@@ -32,7 +33,7 @@ from cenote.testing.sim.bystanders import (
 from cenote.testing.sim.client import BANK_SUM
 from cenote.testing.sim.clock import SimClock
 from cenote.testing.sim.dice import Dice
-from cenote.testing.sim.ledger import Ledger
+from cenote.testing.sim.ledger import Change, Ledger
 from cenote.testing.sim.locks import simulated_threading
 from cenote.testing.sim.shape import Append, Shape
 from cenote.testing.sim.store import Disk, Weather
@@ -109,6 +110,7 @@ class Simulation:
         self.ledger = Ledger(bank_sum=BANK_SUM)
         self.values = count(1)
         self.checkpoints: list[tuple[str, int]] = []
+        self.fed: list[list[tuple[int, list[Change]]]] = []
         self.writers_left = 0
         self._main_tasks: list[Task] = []
         self._clocks: dict[str, SimClock] = {}
@@ -178,6 +180,8 @@ class Simulation:
                 self._stand_by("clone", lambda m: clone(self, m))
         for number in range(shape.collectors):
             self._stand_by(f"collector{number}", lambda m: collect(self, m))
+        if shape.feed and shape.settings.wal_enabled:
+            self._stand_by("feed", lambda m: feed(self, m))
         for number in range(shape.compactors):
             self._stand_by(f"compactor{number}", lambda m: compact(self, m))
         for number in range(shape.workers):
@@ -243,6 +247,8 @@ class Simulation:
         report = verify(place_of(self, keeper))
         if not report.is_sound:
             raise LawBroken(f"the files are not sound: {report}")
+        for number, fed in enumerate(self.fed):
+            self.ledger.feed(f"change feed {number}", fed)
         for checkpoint, low in self.checkpoints:
             self._read_checkpoint(keeper, checkpoint, low)
 
