@@ -32,7 +32,7 @@ COMMANDS: dict[str, str] = {
     "env": "Print the variables that point S3 clients at a server.",
     "db": "Look into databases on object stores, and change them.",
     "check": "Check every bucket of a directory, byte by byte if asked.",
-    "snapshot": "Keep the state of a directory, bring it back, or forget everything.",
+    "snapshot": "Keep the state of a directory, and bring it back.",
     "config": "Show the server's settings and where they come from.",
     "demo": "Show buckets and objects at work in a directory of their own.",
     "torture": "Try whether an object store keeps its promises under a race.",

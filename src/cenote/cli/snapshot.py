@@ -24,7 +24,7 @@ _TIMEOUT = 600.0
 
 @click.group("snapshot")
 def command() -> None:
-    """Keep the state of a directory, bring it back, or forget everything.
+    """Keep the state of a directory, and bring it back.
 
     A server that serves the directory does it by itself: it must run with --controls, which the
     preset localstack does. Without a server the directory's files are used.
