@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import Self
 
-from cenote.lsm.db_scan import PAIR, Pair, check_count
+from cenote.lsm.db_scan import Pair, check_count
 from cenote.lsm.entry import Entry
 from cenote.lsm.options import as_key
 from cenote.lsm.plan import run_async
@@ -45,7 +45,7 @@ class AsyncScan:
     async def __aiter__(self) -> AsyncIterator[Pair]:
         walk, store = self._walk, self._store
         while True:
-            for pair in map(PAIR, walk.rows):
+            for pair in walk.pairs_of(walk.rows):
                 yield pair
             if not await run_async(store, walk.fill()):
                 return
@@ -59,6 +59,7 @@ class AsyncScan:
     async def entries(self) -> AsyncIterator[Entry]:
         """Iterate over whole rows: with sequence numbers and times."""
         walk, store = self._walk, self._store
+        walk.want_rows()
         while True:
             for row in walk.rows:
                 yield Entry(*row)
@@ -76,7 +77,7 @@ class AsyncScan:
         Cancellation: the next call returns what this one would have.
         """
         check_count(count)
-        return list(map(PAIR, await run_async(self._store, self._walk.take(count))))
+        return list(self._walk.pairs_of(await run_async(self._store, self._walk.take(count))))
 
     def seek(self, key: bytes) -> None:
         """Go on at `key`, or behind it in the scan's direction when it is not there.

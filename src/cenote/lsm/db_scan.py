@@ -10,22 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import chain
-from operator import itemgetter
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Self
 
 from cenote.errors import InvalidError
-from cenote.lsm.entry import Entry, Row
+from cenote.lsm.entry import Entry
 from cenote.lsm.options import as_key
 from cenote.lsm.plan import run
-from cenote.lsm.walk import Walk
+from cenote.lsm.walk import Pair, Walk
 from cenote.objstore import ObjectStore
 
-__all__ = ["PAIR", "Pair", "Scan", "check_count"]
-
-Pair = tuple[bytes, bytes]
-
-PAIR: Final = itemgetter(0, 1)
+__all__ = ["Pair", "Scan", "check_count"]
 
 
 class Scan:
@@ -53,7 +48,7 @@ class Scan:
         self._walk = walk
 
     def __iter__(self) -> Iterator[Pair]:
-        return chain.from_iterable(map(PAIR, rows) for rows in self._rows())
+        return chain.from_iterable(map(self._walk.pairs_of, self._rows()))
 
     def __next__(self) -> Pair:
         """Return the next key and value."""
@@ -63,6 +58,7 @@ class Scan:
 
     def entries(self) -> Iterator[Entry]:
         """Iterate over whole rows: with sequence numbers and times."""
+        self._walk.want_rows()
         return (Entry(*row) for rows in self._rows() for row in rows)
 
     def batches(self, count: int = 1000) -> Iterator[list[Pair]]:
@@ -73,7 +69,7 @@ class Scan:
     def next_batch(self, count: int = 1000) -> list[Pair]:
         """Return the next `count` keys and values, or what is left; [] at the end."""
         check_count(count)
-        return list(map(PAIR, run(self._store, self._walk.take(count))))
+        return list(self._walk.pairs_of(run(self._store, self._walk.take(count))))
 
     def seek(self, key: bytes) -> None:
         """Go on at `key`, or behind it in the scan's direction when it is not there.
@@ -97,7 +93,7 @@ class Scan:
     ) -> None:
         self.close()
 
-    def _rows(self) -> Iterator[Iterator[Row]]:
+    def _rows(self) -> Iterator[Iterator[Any]]:
         """Yield the rows at hand, and then each batch of those to come."""
         walk, store = self._walk, self._store
         yield walk.rows

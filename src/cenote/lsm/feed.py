@@ -15,7 +15,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Sequence
 from itertools import accumulate
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from cenote.errors import DataError
 from cenote.lsm.cursor import MemtableCursor, key_of
@@ -38,6 +38,7 @@ __all__ = ["FedMerge"]
 # The first rows are to come soon, the later ones cheaply.
 _ROWS_FIRST: Final = 128
 _ROWS_MAX: Final = 1024
+_ROWS_A_BLOCK: Final = 32  # about so many there are
 _BLOCKS_MAX: Final = 64
 
 
@@ -54,11 +55,11 @@ class _RunFeed(RunWalk):
         # What was given last, to tell what is damaged: file bytes, or the plain bytes of blocks.
         self._fed: tuple[Table, Meta, range, bytes | list[bytes]] | None = None
 
-    def begin(self, start: bytes) -> None:
-        """Stand where the first row at or above `start` may be."""
-        if self.move(start):
-            self.place()
-            self._now = 1
+    def begin(self, start: bytes, wanted: int) -> None:
+        """Stand where the first row at or above `start` may be; `wanted` rows are asked for."""
+        self.move(start)
+        self.place()  # also where it stood at `start` before: a kernel may have been thrown away
+        self._now = min(1 + wanted // _ROWS_A_BLOCK, _BLOCKS_MAX)
         self._fed = None
 
     def feed(self, scanner: Scanner, number: int) -> Fetch | None:
@@ -184,7 +185,7 @@ class _MemtableFeed:
         self._end = end
         self._read = read
 
-    def begin(self, start: bytes) -> None:
+    def begin(self, start: bytes, wanted: int) -> None:
         self._cursor = MemtableCursor(self._memtable, start, self._end, self._read, False)
 
     def feed(self, scanner: Scanner, number: int) -> Fetch | None:
@@ -207,7 +208,7 @@ class _MemtableFeed:
 class FedMerge:
     """What is seen of the keys in a range, rising, from memtables and runs, the newest first."""
 
-    __slots__ = ("_end", "_feeds", "_last", "_limit", "_read", "_scanner", "_start")
+    __slots__ = ("_end", "_feeds", "_last", "_limit", "_pairs", "_read", "_scanner", "_start")
 
     def __init__(
         self,
@@ -216,7 +217,9 @@ class FedMerge:
         start: bytes,
         end: bytes | None,
         read: Reading,
+        pairs: bool = False,
     ) -> None:
+        """With `pairs`, keys and values come instead of rows."""
         feeds: list[_RunFeed | _MemtableFeed] = [
             _MemtableFeed(memtable, end, read) for memtable in memtables
         ]
@@ -226,13 +229,32 @@ class FedMerge:
         self._start, self._end = start, end
         self._last: bytes | None = None  # the last key returned
         self._limit = _ROWS_FIRST
+        self._pairs = pairs
         self._scanner: Scanner | None = None
 
-    def next_rows(self) -> Plan[list[Row]]:
-        """Return the next rows; none at the end."""
+    def next_rows(self, wanted: int = 0) -> Plan[list[Any]]:
+        """Return the next rows; none at the end.
+
+        `wanted`: so many if there are, else as many as come easily.
+        """
+        rows: list[Any] = []
+        whole = False
+        try:
+            yield from self._gather(rows, wanted)
+            whole = True
+        finally:
+            if not whole:  # what was gathered is lost, and comes again
+                self._scanner = None
+        if rows:
+            self._last = rows[-1][0]
+            self._limit = min(self._limit * 2, _ROWS_MAX)
+        return rows
+
+    def _gather(self, rows: list[Any], wanted: int) -> Plan[None]:
         scanner = self._scanner
         if scanner is None:
-            scanner = self._begin()
+            scanner = self._begin(wanted)
+        limit = wanted or self._limit
         while True:
             wanting = scanner.wants()
             while wanting:
@@ -246,13 +268,10 @@ class FedMerge:
                 for (number, _), data in zip(fetches, found, strict=True):
                     self._feeds[number].take(data)
                 wanting = [number for number, _ in fetches]
-            rows, told = self._run(scanner)
-            if rows:
-                self._last = rows[-1][0]
-                self._limit = min(self._limit * 2, _ROWS_MAX)
-                return rows
-            if told == DONE:
-                return []
+            found, told = self._run(scanner, limit - len(rows))
+            rows += found
+            if told == DONE or len(rows) >= limit or (rows and not wanted):
+                return
 
     def seek(self, key: bytes) -> None:
         """Go on at `key`, which lies ahead of the last row returned."""
@@ -260,11 +279,11 @@ class FedMerge:
         self._last = None
         self._scanner = None
 
-    def _begin(self) -> Scanner:
+    def _begin(self, wanted: int) -> Scanner:
         read = self._read
         start = self._start if self._last is None else self._last + b"\0"
         for feed in self._feeds:
-            feed.begin(start)
+            feed.begin(start, wanted)
 
         def fold(versions: list[Row]) -> Row | None:
             return fold_versions(versions, read.now_ms, read.operator)
@@ -273,21 +292,15 @@ class FedMerge:
             [(start, self._end)] * len(self._feeds),
             seq_max=SEQ_MAX if read.seq_max is None else read.seq_max,
             now_ms=read.now_ms(),
-            pairs=False,
+            pairs=self._pairs,
             fold=fold,
         )
         return self._scanner
 
-    def _run(self, scanner: Scanner) -> tuple[list[Row], int]:
-        sound = False
+    def _run(self, scanner: Scanner, limit: int) -> tuple[list[Any], int]:
         try:
-            found = scanner.run(self._limit)
-            sound = True
-            return found
+            return scanner.run(limit)
         except DataError:
             for feed in self._feeds:
                 feed.blame()
             raise
-        finally:
-            if not sound:
-                self._scanner = None

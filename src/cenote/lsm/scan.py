@@ -15,10 +15,9 @@ Invariants:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cenote.errors import InvalidError
-from cenote.lsm.entry import Row
 from cenote.lsm.feed import FedMerge
 from cenote.lsm.plan import Plan
 from cenote.lsm.table import COMPILED
@@ -43,6 +42,7 @@ class Scan:
         "_left",
         "_memtables",
         "_merge",
+        "_pairs",
         "_part",
         "_parts",
         "_read",
@@ -70,11 +70,25 @@ class Scan:
         self._left = limit
         self._last: bytes | None = None  # the last key returned
         self._merge: FedMerge | WindowMerge | None = None
+        self._pairs = False
         self._plan_parts()
 
-    def next_batch(self) -> Plan[list[Row]]:
+    def as_pairs(self) -> bool:
+        """Have keys and values come instead of rows, if that is cheaper; tell whether they do.
+
+        Requires: nothing was read yet.
+        """
+        self._pairs = self._is_fed
+        return self._pairs
+
+    @property
+    def _is_fed(self) -> bool:
+        return COMPILED and not self._reverse and self._forest.is_current
+
+    def next_batch(self, wanted: int = 0) -> Plan[list[Any]]:
         """Return the next rows; none at the end, and from then on.
 
+        `wanted`: about how many the caller needs, when it is known; fewer or more may come.
         Raises DataError, NotFoundError when a file is gone, and what the merge operator raises.
         After an error the scan may be asked again, and goes on where it was.
         """
@@ -82,7 +96,10 @@ class Scan:
             merge = self._merge or self._open_part()
             if merge is None:
                 break
-            found = yield from merge.next_rows()
+            if isinstance(merge, FedMerge):
+                found = yield from merge.next_rows(wanted)
+            else:
+                found = yield from merge.next_rows()
             if not found:
                 self._merge = None
                 continue
@@ -135,8 +152,8 @@ class Scan:
         start, end, layers = self._parts.pop()
         memtables, read = self._memtables, self._read
         self._part = (start, end)
-        if COMPILED and not self._reverse and self._forest.is_current:
-            self._merge = FedMerge(memtables, layers, start, end, read)
+        if self._is_fed:
+            self._merge = FedMerge(memtables, layers, start, end, read, self._pairs)
         else:
             self._merge = WindowMerge(memtables, layers, start, end, read, self._reverse)
         return self._merge

@@ -5,24 +5,31 @@ Does not own: which rows there are (`RowScan`), who drives the plans.
 
 Invariants:
 1. `rows` is an iterator that every way to read the scan shares, so that they can be mixed; what it
-   has given away counts as read, and nothing else.
+   has given away counts as read, and nothing else. It gives pairs of key and value, or rows once
+   they were asked for.
 2. What it pins is let go once: when closed, or with the last reference.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from operator import itemgetter, length_hint
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from cenote.errors import ClosedError, InvalidError, NotFoundError
 from cenote.lsm.entry import Row
 from cenote.lsm.plan import Plan
+from cenote.lsm.scan import Scan
 from cenote.lsm.txn import Span
 
-__all__ = ["Opener", "RowScan", "Walk"]
+__all__ = ["Opener", "Pair", "RowScan", "Walk"]
+
+Pair = tuple[bytes, bytes]
+
+_PAIR: Final = itemgetter(0, 1)
 
 
 class RowScan(Protocol):
@@ -53,12 +60,14 @@ class Walk:
         "_end",
         "_high",
         "_low",
+        "_native",
         "_open",
         "_release",
         "_reverse",
         "_scan",
         "_spans",
         "opener",
+        "pairs",
         "rows",
     )
 
@@ -78,14 +87,30 @@ class Walk:
         self._reverse = reverse
         self._release = release
         self._scan: RowScan | None = None
-        self._batch: list[Row] = []
-        self.rows: Iterator[Row] = iter(())
+        self._native = False  # whether the scan gives pairs itself
+        self.pairs = True
+        self._batch: list[Any] = []
+        self.rows: Iterator[Any] = iter(())
         self._done = False
         self._spans: list[Span] = []
 
-    def fill(self) -> Plan[bool]:
+    def want_rows(self) -> None:
+        """Have whole rows come from here on, not pairs; those at hand are read again."""
+        if self.pairs:
+            self._note()
+            deque(self.rows, maxlen=0)  # whoever iterates over them gets the others
+            self._batch, self.rows = [], iter(())
+            self.pairs = False
+            self._scan = None
+
+    def pairs_of(self, found: Iterable[Any]) -> Iterable[Pair]:
+        """Return keys and values of what `rows` or `take` gave."""
+        return found if self.pairs else map(_PAIR, found)
+
+    def fill(self, wanted: int = 0) -> Plan[bool]:
         """Get the next rows into `rows`; False when there are none.
 
+        `wanted`: how many the caller needs, when it knows; fewer or more may come.
         Requires: `rows` is used up. When a file has gone (it was compacted, and collected) the
         scan goes on where it was, on the files there are now.
         """
@@ -94,31 +119,39 @@ class Walk:
         if self._done:
             return False
         self._note()
-        scan = self._scan
-        if scan is None:
-            scan = self._scan = self.opener(self._low, self._high)
+        scan = self._scan or self._begin()
         for attempt in range(_REOPENS_MAX + 1):
             try:
-                batch = yield from scan.next_batch()
+                if isinstance(scan, Scan):
+                    batch = yield from scan.next_batch(wanted)
+                else:
+                    batch = yield from scan.next_batch()
                 break
             except NotFoundError:
                 if attempt == _REOPENS_MAX:
                     raise
-                scan = self._scan = self.opener(self._low, self._high)
+                scan = self._begin()
+        if self.pairs and not self._native:
+            batch = list(map(_PAIR, batch))
         self._batch = batch
         self.rows = iter(batch)
         self._done = not batch
         return bool(batch)
 
-    def take(self, count: int) -> Plan[list[Row]]:
-        """Return the next `count` rows, or what is left.
+    def _begin(self) -> RowScan:
+        scan = self._scan = self.opener(self._low, self._high)
+        self._native = self.pairs and isinstance(scan, Scan) and scan.as_pairs()
+        return scan
+
+    def take(self, count: int) -> Plan[list[Any]]:
+        """Return the next `count` rows or pairs, or what is left.
 
         Cancellation: what was taken by then is given back.
         """
         taken = list(islice(self.rows, count))
         whole = False
         try:
-            while len(taken) < count and (yield from self.fill()):
+            while len(taken) < count and (yield from self.fill(count - len(taken))):
                 taken += islice(self.rows, count - len(taken))
             whole = True
             return taken
@@ -200,7 +233,7 @@ class Walk:
         self._let_go()
 
 
-def _left(rows: Iterator[Row]) -> int:
+def _left(rows: Iterator[Any]) -> int:
     """Return how many rows an iterator over a list has left."""
     return length_hint(rows)
 
@@ -209,7 +242,7 @@ def _lies_within(key: bytes, first: bytes, last: bytes) -> bool:
     return first <= key <= last or last <= key <= first
 
 
-def _place(key: bytes, rows: Sequence[Row], reverse: bool) -> int:
+def _place(key: bytes, rows: Sequence[Any], reverse: bool) -> int:
     if reverse:
         return next(at for at, row in enumerate(rows) if row[0] <= key)
     return bisect_left(rows, key, key=itemgetter(0))
