@@ -67,7 +67,7 @@ def checked(root: Path, **options: Any) -> Iterator[ObjectStore]:
         assert directory.open("bucket").check(deep=True) == []
 
 
-def remote(request: pytest.FixtureRequest) -> Iterator[ObjectStore]:
+def remote(request: pytest.FixtureRequest, more: str = "") -> Iterator[ObjectStore]:
     pytest.importorskip("obstore")
     server = request.getfixturevalue("server")
     s3 = request.getfixturevalue("s3")
@@ -79,7 +79,7 @@ def remote(request: pytest.FixtureRequest) -> Iterator[ObjectStore]:
     patch.setenv("AWS_SECRET_ACCESS_KEY", arguments["aws_secret_access_key"])
     uri = f"s3://{bucket}/some/prefix?allow_http=true&region={arguments['region_name']}"
     try:
-        yield open_store(f"{uri}&endpoint={arguments['endpoint_url']}")
+        yield open_store(f"{uri}&endpoint={arguments['endpoint_url']}{more}")
     finally:
         patch.undo()
 
@@ -184,24 +184,41 @@ def dynamo(request: pytest.FixtureRequest) -> Iterator[ObjectStore]:
         yield RetryingStore(commit_store(MemoryStore(), table))
 
 
+def dynamo_server(request: pytest.FixtureRequest) -> Iterator[ObjectStore]:
+    """Objects and locks in one server of ours."""
+    pytest.importorskip("obstore")
+    boto3 = pytest.importorskip("boto3")
+    arguments = request.getfixturevalue("server").client_arguments()
+    name = f"locks-{os.getpid()}-{next(_numbers)}"
+    client = boto3.client("dynamodb", **arguments)
+    make_table(client, name)
+    client.close()
+    yield from remote(request, f"&conditional_put=dynamo:{name}:1000")
+
+
 def dynamo_moto(request: pytest.FixtureRequest) -> Iterator[ObjectStore]:
-    """Locks in a table of moto's, made as the documentation says."""
+    """Locks in a table of moto's."""
     boto3 = pytest.importorskip("boto3")
     endpoint = request.getfixturevalue("moto_endpoint")
     keys = {"aws_access_key_id": ACCESS_KEY, "aws_secret_access_key": SECRET_KEY}
     client = boto3.client("dynamodb", endpoint_url=endpoint, region_name=REGION, **keys)
-    names = (("path", "HASH"), ("etag", "RANGE"))
-    client.create_table(
-        TableName="locks",
-        KeySchema=[{"AttributeName": name, "KeyType": kind} for name, kind in names],
-        AttributeDefinitions=[{"AttributeName": n, "AttributeType": "S"} for n, _ in names],
-        BillingMode="PAY_PER_REQUEST",
-    )
+    make_table(client, "locks")
     try:
         yield RetryingStore(commit_store(MemoryStore(), SimpleNamespace(endpoint=endpoint)))
     finally:
         client.delete_table(TableName="locks")
         client.close()
+
+
+def make_table(client: Any, name: str) -> None:
+    """Make a table of locks, as the documentation says."""
+    names = (("path", "HASH"), ("etag", "RANGE"))
+    client.create_table(
+        TableName=name,
+        KeySchema=[{"AttributeName": name, "KeyType": kind} for name, kind in names],
+        AttributeDefinitions=[{"AttributeName": n, "AttributeType": "S"} for n, _ in names],
+        BillingMode="PAY_PER_REQUEST",
+    )
 
 
 def commit_store(
@@ -244,7 +261,10 @@ STORES: list[Any] = [
     caching,
     slow,
     dynamo,
-    *(pytest.param(make, marks=pytest.mark.e2e) for make in (moto, azure, dynamo_moto)),
+    *(
+        pytest.param(make, marks=pytest.mark.e2e)
+        for make in (moto, azure, dynamo_moto, dynamo_server)
+    ),
 ]
 
 

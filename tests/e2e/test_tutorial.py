@@ -2,7 +2,7 @@
 
 https://slatedb.io/docs/tutorials/s3-legacy: a bucket, a table of locks, one value of 64 MiB, and
 what the AWS command line lists afterwards. The store is our server with the tutorial's keys; the
-table is moto's, which is not ours.
+table is in the same server, as the tutorial has it, or in moto's, which is not ours.
 """
 
 from __future__ import annotations
@@ -41,9 +41,12 @@ def server(tmp_path: Path) -> Iterator[str]:
         assert process.stop() == 0, process.log_end()
 
 
-@pytest.fixture
-def tables(tmp_path: Path) -> Iterator[str]:
-    """Moto's server, where the tutorial has LocalStack's DynamoDB."""
+@pytest.fixture(params=["own", "moto"])
+def tables(request: pytest.FixtureRequest, server: str, tmp_path: Path) -> Iterator[str]:
+    """Where the tutorial has LocalStack's DynamoDB: our server as well, or moto's."""
+    if request.param == "own":
+        yield server
+        return
     with emulators.moto(tmp_path) as endpoint:
         yield endpoint
 
@@ -110,10 +113,10 @@ def test_the_tutorial(
 
     for name, value in KEYS.items():
         monkeypatch.setenv(name, value)
-    uri = (
-        "s3://slatedb/test?region=us-east-1&allow_http=true"
-        f"&endpoint={server}&conditional_put=dynamo:slatedb&dynamo_endpoint={tables}"
-    )
+    uri = "s3://slatedb/test?region=us-east-1&allow_http=true&conditional_put=dynamo:slatedb"
+    uri += f"&endpoint={server}"
+    if tables != server:
+        uri += f"&dynamo_endpoint={tables}"
     value = bytes(64 * MIB)
     with Db.open(uri) as db:
         db.put(b"k1", value)
