@@ -71,13 +71,17 @@ class Place:
 
     def tables(self, manifest: Manifest) -> dict[str, str]:
         """Return the path of each table file of a manifest by its id, those of parents too."""
-        parents = {
+        parents = self.parent_tables(manifest)
+        return {
+            handle.id: parents.get(handle.id) or self.table(handle.id) for handle in manifest.ssts
+        }
+
+    def parent_tables(self, manifest: Manifest) -> dict[str, str]:
+        """Return the path of each table file that lies below another database, by its id."""
+        return {
             sst_id: f"{external.path}/{table_name(sst_id)}" if external.path else table_name(sst_id)
             for external in manifest.external_dbs
             for sst_id in external.sst_ids
-        }
-        return {
-            handle.id: parents.get(handle.id) or self.table(handle.id) for handle in manifest.ssts
         }
 
     def close(self) -> None:

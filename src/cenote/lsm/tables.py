@@ -21,7 +21,7 @@ from weakref import WeakValueDictionary
 
 from cenote.errors import DataError
 from cenote.lsm.cache import BlockCache
-from cenote.lsm.format import BloomPolicy, Manifest, SstHandle, SstView, Tree
+from cenote.lsm.format import BloomPolicy, Manifest, SortedRun, SstHandle, SstView, Tree
 from cenote.lsm.format.sst import VERSION
 from cenote.lsm.keys import prefix_successor
 from cenote.lsm.meta import PrefixOf
@@ -178,6 +178,7 @@ class Tables:
             if each.prefix_of is not None
         }
         self._open: WeakValueDictionary[str, Table] = WeakValueDictionary()
+        self._runs: dict[int, tuple[SortedRun, RunTables]] = {}  # of the last manifest, by identity
 
     def open(self, handle: SstHandle, path: str) -> Table:
         """Return the table of a file. Does no I/O."""
@@ -191,37 +192,59 @@ class Tables:
         return run(self.store, plan)
 
     def forest(self, manifest: Manifest) -> Forest:
-        """Lay out the trees of a manifest. Does no I/O. Cost: 2 us a file."""
-        paths = self.place.tables(manifest)
-        tables = {handle.id: self.open(handle, paths[handle.id]) for handle in manifest.ssts}
+        """Lay out the trees of a manifest. Does no I/O.
+
+        Cost: 8 us a file. Runs that are the very ones of the last manifest are taken over.
+        """
+        opened = _Opened(self, manifest)
         segments = manifest.segments
-        return Forest(
-            _tree_tables(manifest.tree, tables),
+        forest = Forest(
+            self._tree(manifest.tree, opened),
             [segment.prefix for segment in segments],
-            [_tree_tables(segment.tree, tables) for segment in segments],
+            [self._tree(segment.tree, opened) for segment in segments],
             all(handle.version == VERSION for handle in manifest.ssts),
         )
+        self._runs = opened.runs
+        return forest
+
+    def _tree(self, tree: Tree, opened: _Opened) -> TreeTables:
+        runs = []
+        for run_views in tree.runs:
+            known, run_tables = self._runs.get(id(run_views), (None, None))
+            if known is not run_views or run_tables is None:
+                run_tables = RunTables(opened.slots(run_views.views))
+            opened.runs[id(run_views)] = (run_views, run_tables)
+            if run_tables.slots:
+                runs.append(run_tables)
+        return TreeTables(opened.slots(tree.l0), runs)
 
 
-def _tree_tables(tree: Tree, tables: dict[str, Table]) -> TreeTables:
-    runs = [_slots(each.views, tables) for each in tree.runs]
-    return TreeTables(_slots(tree.l0, tables), [RunTables(slots) for slots in runs if slots])
+class _Opened:
+    """Opens tables of one manifest, as they are asked for."""
 
+    def __init__(self, tables: Tables, manifest: Manifest) -> None:
+        self._tables = tables
+        self._handles = {handle.id: handle for handle in manifest.ssts}
+        self._parents = tables.place.parent_tables(manifest)
+        self.runs: dict[int, tuple[SortedRun, RunTables]] = {}
 
-def _slots(views: Sequence[SstView], tables: dict[str, Table]) -> list[Slot]:
-    found = []
-    for view in views:
-        table = tables.get(view.sst_id)
-        if table is None:
-            raise DataError(
-                "a manifest has a view of a file that it does not list",
-                kind="manifest",
-                sst=view.sst_id,
-            )
-        slot = _slot(view, table)
-        if slot is not None:
-            found.append(slot)
-    return found
+    def slots(self, views: Sequence[SstView]) -> list[Slot]:
+        """Return what is seen of the tables of some views. Raises DataError."""
+        found = []
+        for view in views:
+            sst_id = view.sst_id
+            handle = self._handles.get(sst_id)
+            if handle is None:
+                raise DataError(
+                    "a manifest has a view of a file that it does not list",
+                    kind="manifest",
+                    sst=sst_id,
+                )
+            path = self._parents.get(sst_id) or self._tables.place.table(sst_id)
+            slot = _slot(view, self._tables.open(handle, path))
+            if slot is not None:
+                found.append(slot)
+        return found
 
 
 def _slot(view: SstView, table: Table) -> Slot | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import layered
@@ -283,3 +284,19 @@ def test_views_share_what_is_open() -> None:
     assert layered.get(view, b"key000001", READ) != b"new"
     assert other.get(b"key000001", READ)[1] == b"new"
     assert again.get(b"key000001", READ)[1] == b"new"
+
+
+def test_runs_that_stay_are_not_laid_out_again() -> None:
+    files = Files()
+    view = files.view([Layer(large(1), "run", (b"key002000",)), Layer(large(2, 2))])
+    manifest = view.manifest
+    extra = files.table(layered.plain_rows(3, 9))
+    tree = replace(manifest.tree, l0=(extra, *manifest.tree.l0))
+    grown = replace(manifest, tree=tree, ssts=tuple(files.handles))
+    later = view.with_manifest(grown)
+    assert later.forest.root.runs[0] is view.forest.root.runs[0]
+    assert len(later.forest.root.l0) == 2
+    assert layered.get(later, b"key000001", READ).startswith(b"1/9")
+    assert layered.get(later, b"key003999", READ).startswith(b"3999/1")
+    with pytest.raises(DataError):
+        view.with_manifest(replace(grown, ssts=grown.ssts[:-1]))
