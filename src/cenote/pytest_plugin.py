@@ -31,10 +31,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from cenote.testing.faultrules import FaultRules
-    from cenote.testing.localserver import LocalServer
-    from cenote.testing.requestlog import RequestLog
-    from cenote.testing.shiftedclock import ShiftedClock
+    from cenote.testing import FaultRules, LocalServer, RequestLog, ShiftedClock
 
 __all__ = [
     "cenote_clock",
@@ -78,7 +75,7 @@ def pytest_runtest_makereport(
 @pytest.fixture(scope="session")
 def cenote_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServer]:
     """A server for the session, in this process and without a port."""
-    from cenote.testing.localserver import LocalServer
+    from cenote.testing import LocalServer
 
     with LocalServer(tmp_path_factory.mktemp("cenote", numbered=True)) as server:
         yield server
