@@ -24,10 +24,11 @@ from typing import Final
 
 from cenote.errors import ConflictError, InvalidError
 from cenote.lsm.compact.entries import (
+    Silence,
     active,
     check_compactor_epoch,
     finish,
-    is_silent,
+    is_orphan,
     put,
     released,
     trim,
@@ -85,6 +86,7 @@ class Coordinator:
         self._worker = worker
         self._mint = UlidMint(tools.clock, tools.rand)
         self._rests: dict[Spec, tuple[float, float]] = {}  # until when, and how long
+        self._silence = Silence(tools.settings.claim_timeout_ms, tools.settings.heartbeat_ms)
         self.last_error: BaseException | None = None
         self.paused = False
 
@@ -161,17 +163,16 @@ class Coordinator:
 
     def _reclaimed(self, state: Compactions) -> list[Compaction]:
         """Return the entries whose workers are silent, as others may claim them."""
-        now_ms = self._tools.clock.now_ms()
-        timeout = self._tools.settings.claim_timeout_ms
-        ours = self._worker
+        running = [each for each in state.recent if each.status is CompactionStatus.RUNNING]
+        clock, ours = self._tools.clock, self._worker
+        silent = self._silence.of(running, clock.monotonic(), clock.now_ms())
         found = []
-        for entry in state.recent:
-            if entry.status is not CompactionStatus.RUNNING:
-                continue
+        for entry in running:
             if ours is not None and entry.worker is not None and entry.worker.id == ours.id:
-                if entry.id not in ours.working_on:
-                    found.append(released(entry))
-            elif is_silent(entry, now_ms, timeout, self.epoch):
+                lost = entry.id not in ours.working_on
+            else:
+                lost = is_orphan(entry, self.epoch) or entry.id in silent
+            if lost:
                 found.append(released(entry))
         return found
 

@@ -24,12 +24,13 @@ from cenote.lsm.compact.spec import ACTIVE
 from cenote.lsm.format import Compaction, Compactions, CompactionStatus, Worker
 
 __all__ = [
+    "Silence",
     "active",
     "check_compactor_epoch",
     "claimed_by",
     "find",
     "finish",
-    "is_silent",
+    "is_orphan",
     "local_worker_id",
     "put",
     "released",
@@ -86,19 +87,48 @@ def local_worker_id(epoch: int, name: str) -> str:
     return f"epoch-{epoch}-{name}"
 
 
-def is_silent(entry: Compaction, now_ms: int, timeout_ms: int, epoch: int) -> bool:
-    """Tell whether a running entry's worker is to be taken for dead.
+def is_orphan(entry: Compaction, epoch: int) -> bool:
+    """Tell whether a running entry's worker is surely gone.
 
-    So is one that has not been heard of for `timeout_ms`, and, at once, one that lived with an
-    earlier coordinator.
+    It has none, or one that lived with a coordinator before that of `epoch`.
     """
     worker = entry.worker
     if worker is None or worker.id is None:
         return True
     local = _LOCAL.match(worker.id)
-    if local is not None and int(local[1]) < epoch:
-        return True
-    return now_ms - worker.last_heartbeat_ms > timeout_ms
+    return local is not None and int(local[1]) < epoch
+
+
+class Silence:
+    """Tells whose heartbeats have stopped, by one's own clock: those of others may be wrong.
+
+    A worker is taken for dead when its heartbeat stood still for `timeout_ms` while it was watched.
+    One that looks as old at first sight is watched for one and a half of its `heartbeat_ms` only.
+    Not thread-safe.
+    """
+
+    def __init__(self, timeout_ms: int, heartbeat_ms: int) -> None:
+        self._timeout = timeout_ms
+        self._glance = min(heartbeat_ms * 3 // 2, timeout_ms)
+        self._heard: dict[str, tuple[Worker | None, float]] = {}  # and since when
+
+    def of(self, entries: Iterable[Compaction], now: float, now_ms: int) -> set[str]:
+        """Return the ids of the running entries whose workers are silent.
+
+        Requires: all running entries are given each time; `now` is of the monotonic clock.
+        """
+        heard, self._heard = self._heard, {}
+        silent = set()
+        for entry in entries:
+            worker, since = heard.get(entry.id, (None, now))
+            if worker != entry.worker:
+                since = now
+            self._heard[entry.id] = (entry.worker, since)
+            age_ms = 0 if entry.worker is None else now_ms - entry.worker.last_heartbeat_ms
+            limit = self._glance if age_ms > self._timeout else self._timeout
+            if (now - since) * 1000 >= limit:
+                silent.add(entry.id)
+        return silent
 
 
 def check_compactor_epoch(state: Compactions, epoch: int) -> Compactions:

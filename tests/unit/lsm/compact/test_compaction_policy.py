@@ -12,9 +12,10 @@ from trees import MINT
 from cenote.errors import ConflictError, InvalidError
 from cenote.lsm import Bound, BoundKind, KeyRange
 from cenote.lsm.compact.entries import (
+    Silence,
     claimed_by,
     finish,
-    is_silent,
+    is_orphan,
     local_worker_id,
     put,
     released,
@@ -208,17 +209,36 @@ def test_what_overlaps_nothing_can_be_moved() -> None:
     assert movable((b"a", b"z"), visible=low) == [b"a"]
 
 
-def test_claims_their_silence_and_their_end() -> None:
+def test_claims_and_their_end() -> None:
     entry = Compaction(MINT.mint(), TieredSpec(("x",), (), 0))
     mine = claimed_by(entry, "w", 1000)
-    assert not is_silent(mine, 31_000, 30_000, 5)
-    assert is_silent(mine, 31_001, 30_000, 5)
-    assert is_silent(replace(mine, worker=None), 0, 30_000, 5)
+    assert not is_orphan(mine, 5)
+    assert is_orphan(replace(mine, worker=None), 5)
     # Who lived with an earlier coordinator is dead at once, whatever the clocks say.
     local = claimed_by(entry, local_worker_id(4, "w"), 1000)
-    assert is_silent(local, 1000, 30_000, 5)
-    assert not is_silent(local, 1000, 30_000, 4)
+    assert is_orphan(local, 5)
+    assert not is_orphan(local, 4)
     assert released(mine).worker is None
     done = [finish(replace(entry, id=MINT.mint()), CompactionStatus.COMPLETED) for _ in range(3)]
     state = trim(put(Compactions(), [mine, *done]))
     assert [each.id for each in state.recent] == [mine.id, done[2].id]
+
+
+@pytest.mark.parametrize("skew_ms", [-(10**7), 0, 10**7])
+def test_a_worker_that_beats_is_alive_however_wrong_the_clocks_are(skew_ms: int) -> None:
+    silence = Silence(30_000, 10_000)
+    entry = Compaction(MINT.mint(), TieredSpec(("x",), (), 0))
+    for second in range(0, 200, 5):
+        beaten = claimed_by(entry, "w", 10**8 + skew_ms + second // 10 * 10_000)
+        assert silence.of([beaten], float(second), 10**8 + second * 1000) == set()
+
+
+def test_a_heartbeat_that_stands_still_is_a_death() -> None:
+    silence = Silence(30_000, 10_000)
+    fresh = claimed_by(Compaction(MINT.mint(), TieredSpec(("x",), (), 0)), "w", 10**8)
+    old = claimed_by(Compaction(MINT.mint(), TieredSpec(("y",), (), 1)), "v", 10**8 - 60_000)
+    found = {
+        second: silence.of([fresh, old], float(second), 10**8 + second * 1000)
+        for second in (0, 14, 15, 29, 30)
+    }
+    assert found == {0: set(), 14: set(), 15: {old.id}, 29: {old.id}, 30: {old.id, fresh.id}}
