@@ -20,10 +20,11 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Final
 
 from cenote.lsm.entry import MERGE, Row
+from cenote.lsm.format import SEQ_MAX
 from cenote.lsm.plan import Fetch
 
 if TYPE_CHECKING:
-    from cenote.lsm.memtable import Memtable
+    from cenote.lsm.memtable import Chain, Memtable
     from cenote.lsm.options import Reading
 
 __all__ = ["Cursor", "MemtableCursor", "key_of"]
@@ -81,15 +82,15 @@ class Cursor:
 class MemtableCursor(Cursor):
     """Rows of a memtable as of now: keys inserted later are not seen, all of them too new."""
 
-    __slots__ = ("_base", "_count", "_end", "_find", "_reverse", "_seq_max", "_start", "_tail")
+    __slots__ = ("_base", "_chains", "_count", "_end", "_reverse", "_seq_max", "_start", "_tail")
 
     def __init__(
         self, memtable: Memtable, start: bytes, end: bytes | None, read: Reading, reverse: bool
     ) -> None:
         super().__init__()
         self._base, self._tail = memtable.order()
-        self._find = memtable.find
-        self._seq_max = read.seq_max
+        self._chains = memtable.chains
+        self._seq_max = SEQ_MAX if read.seq_max is None else read.seq_max
         self._reverse = reverse
         self._start, self._end = start, end
         self._count = _KEYS_FIRST
@@ -142,12 +143,15 @@ class MemtableCursor(Cursor):
 
     def _rows_of(self, keys: list[bytes]) -> list[Row]:
         """Return the versions of each key that may be seen, down to the first that settles it."""
-        find, seq_max = self._find, self._seq_max
+        chains, seq_max = self._chains, self._seq_max
         rows: list[Row] = []
+        append = rows.append
         for key in keys:
-            chain = find(key, seq_max)
+            chain: Chain | None = chains[key]
             while chain is not None:
-                seq, kind, value, create_ts, expire_ts, older = chain
-                rows.append((key, value, seq, kind, create_ts, expire_ts))
-                chain = older if kind == MERGE else None
+                seq, kind, value, create_ts, expire_ts, chain = chain
+                if seq <= seq_max:
+                    append((key, value, seq, kind, create_ts, expire_ts))
+                    if kind != MERGE:
+                        break
         return rows
