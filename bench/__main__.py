@@ -16,6 +16,7 @@ NAMES = {
     "install_size": "megabytes on disk beyond Python",
     "workers": "GET and PUT of 1 KiB by one process and by several",
     "engine": "cenote.AsyncDb against the slatedb package, operation by operation",
+    "engine_requests": "requests to an S3 server by the engine and the slatedb package",
     "library": "cenote.Store in process, from one thread and from many",
 }
 

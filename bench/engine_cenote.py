@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from itertools import count as counter
 from typing import Any
 
@@ -24,12 +25,17 @@ class Engine:
         self.stores: dict[str, Any] = {}
         self.numbers = counter()
 
-    async def open(self, name: str, interval_ms: int = 100) -> None:
-        """Open a database, new or not, after closing the last one."""
+    async def open(self, name: str, interval_ms: int = 100, plain: bool = False) -> None:
+        """Open a database, new or not, after closing the last one; `plain`: as a user would."""
         if self.db is not None:
             await self.db.close()
+            self.db = None
         self.name = name
-        settings = {**QUIET, "flush_interval_ms": interval_ms}
+        settings = {} if plain else {**QUIET, "flush_interval_ms": interval_ms}
+        if self.place is not None and self.place.startswith("s3://"):
+            uri = f"{self.place}/{name}?endpoint={os.environ['AWS_ENDPOINT']}&allow_http=true"
+            self.db = await cenote.AsyncDb.open(uri, settings=settings)
+            return
         if self.place is not None:
             self.db = await cenote.AsyncDb.open(f"file://{self.place}/{name}", settings=settings)
             return
@@ -42,6 +48,7 @@ class Engine:
     async def close(self) -> None:
         if self.db is not None:
             await self.db.close()
+            self.db = None
 
     def fresh(self, count: int) -> list[bytes]:
         return keys(count, next(self.numbers) * 10_000_000)
@@ -170,6 +177,11 @@ class Engine:
                 await flush()
 
         return await clocked(work, count)
+
+    async def put_memtable(self) -> None:
+        """Have one row in a file of level 0."""
+        await self.db.put(self.fresh(1)[0], value(8))
+        await self.db.flush_memtable()
 
     # Files.
 

@@ -35,6 +35,8 @@ class Engine:
         self.numbers = counter()
 
     def store(self) -> Any:
+        if self.place is not None and self.place.startswith("s3://"):
+            return slate.ObjectStore.resolve(self.place)
         if self.place is not None:
             return slate.ObjectStore.resolve("file:///")
         if "memory" not in self.stores:
@@ -42,21 +44,28 @@ class Engine:
         return self.stores["memory"]
 
     def path(self, name: str) -> str:
-        return f"{self.place}/{name}".lstrip("/") if self.place is not None else name
+        if self.place is None or self.place.startswith("s3://"):
+            return name
+        return f"{self.place}/{name}".lstrip("/")
 
-    async def open(self, name: str, interval_ms: int = 100) -> None:
-        """Open a database, new or not, after closing the last one."""
+    async def open(self, name: str, interval_ms: int = 100, plain: bool = False) -> None:
+        """Open a database, new or not, after closing the last one; `plain`: as a user would."""
         if self.db is not None:
             await self.db.shutdown()
+            self.db = None
         self.name = name
         settings = slate.Settings.default()
-        values = {
-            "flush_interval": f"{interval_ms}ms",
-            "garbage_collector_options": None,
-            "compactor_options.poll_interval": "50ms",
-            "compactor_options.commit_compacted_interval": "50ms",
-            "compactor_options.worker.compactions_poll_interval": "50ms",
-        }
+        values: dict[str, Any] = (
+            {}
+            if plain
+            else {
+                "flush_interval": f"{interval_ms}ms",
+                "garbage_collector_options": None,
+                "compactor_options.poll_interval": "50ms",
+                "compactor_options.commit_compacted_interval": "50ms",
+                "compactor_options.worker.compactions_poll_interval": "50ms",
+            }
+        )
         for option, said in values.items():
             settings.set(option, json.dumps(said))
         builder = slate.DbBuilder(self.path(name), self.store())
@@ -66,6 +75,7 @@ class Engine:
     async def close(self) -> None:
         if self.db is not None:
             await self.db.shutdown()
+            self.db = None
 
     def fresh(self, count: int) -> list[bytes]:
         return keys(count, next(self.numbers) * 10_000_000)
@@ -195,6 +205,11 @@ class Engine:
                 await flush()
 
         return await clocked(work, count)
+
+    async def put_memtable(self) -> None:
+        """Have one row in a file of level 0."""
+        await self.db.put(self.fresh(1)[0], value(8))
+        await self.db.flush_with_options(MEMTABLE)
 
     # Files.
 
