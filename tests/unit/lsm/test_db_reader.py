@@ -21,7 +21,7 @@ from cenote.errors import (
     UnavailableError,
 )
 from cenote.lsm.checkpoints import Checkpoints
-from cenote.lsm.format import Manifest, OutputSst
+from cenote.lsm.format import BloomPolicy, Manifest, OutputSst
 from cenote.lsm.gc.sweep import Collector
 from cenote.lsm.manifest.state import commit_tiered
 from cenote.lsm.manifest.store import ManifestStore
@@ -500,3 +500,41 @@ def test_requests_of_an_open(scene: Scene) -> None:
     scene.reader(store)
     asked = [f"{each.op} {each.path.split('/')[1]}" for each in store.requests]
     assert asked == ["list_page manifest", "get manifest", "get cenote", "list_page wal", "get wal"]
+
+
+def test_it_tells_its_figures_and_its_changes(scene: Scene) -> None:
+    put(scene.writer, b"k", b"v")
+    reader = scene.reader(settings={"replay_wal": True, "block_cache_size": 2**20})
+    reader.get(b"k")
+    figures = reader.metrics()
+    assert (figures.value("gets"), figures.value("last_seq")) == (1, 1)
+    assert figures.value("manifest_version") == reader.status().manifest
+    assert [change.key for change in reader.changes()] == [b"k"]
+    assert list(reader.changes(after_seq=1)) == []
+    with pytest.raises(InvalidError) as caught:
+        scene.reader(settings={"poll_seconds": 1})
+    assert caught.value.kind == "invalid_setting"
+
+    async def main() -> None:
+        async with await AsyncDbReader.open(scene.store, background=False) as reader:
+            assert [change.key async for change in await reader.changes()] == [b"k"]
+            assert reader.metrics().value("gets") == 0
+
+    asyncio.run(main())
+
+
+def test_filters_of_prefixes_are_asked(scene: Scene) -> None:
+    """A scan of a prefix that no file holds reads no block."""
+    policy = BloomPolicy(10, True, "first3", lambda key: key[:3] if len(key) >= 3 else None)
+    store = MemoryStore(clock=scene.clock)
+    writer = opened(store, clock=scene.clock, filter_policies=[policy], filter_rows_min=1)
+    for n in range(3000):
+        put(writer, b"a%02d%05d" % (n % 50 * 2, n), b"v" * 90, durable=False)
+    writer.flush_memtable()
+    seen = RecordingStore(store)
+    reader = scene.reader(seen, filter_policies=[policy])
+    assert len(list(reader.scan(prefix=b"a10"))) == 60
+    received = seen.received
+    assert list(reader.scan(prefix=b"a11")) == []
+    assert seen.received == received
+    writer.close()
