@@ -221,3 +221,55 @@ async def test_a_compactor_that_is_fenced_leaves_the_database(face: Face) -> Non
         assert len(await rows(db.scan())) == 6
     with cenote.DbReader.open(store) as reader:
         assert len(list(reader.scan())) == 6
+
+
+@awaited
+async def test_reads_go_on_when_their_files_were_compacted_and_collected(face: Face) -> None:
+    clock = ManualClock()
+    store = MemoryStore(clock=clock)
+    settings = {
+        "block_size": 1024,
+        "block_cache_size": 0,
+        "readahead_max": 4096,
+        "gc": {"interval_ms": 60_000, "age_min_ms": 1000},
+        "compactor": {"checkpoint_lifetime_ms": 1000},
+    }
+    async with await face.open(store, background=False, clock=clock, settings=settings) as db:
+        for part in range(3):
+            batch = WriteBatch()
+            for number in range(part, 1500, 3):
+                batch.put(b"%04d" % number, b"x" * 40)
+            await db.write(batch)
+            await db.flush_memtable()
+        snapshot = db.snapshot()
+        transaction = db.transaction()
+        transaction.put(b"0500+", b"own")
+        scans = [
+            db.scan(),
+            db.scan(reverse=True),
+            snapshot.scan(),
+            transaction.scan(),
+            transaction.scan(b"0400", b"0900", reverse=True),
+        ]
+        begun = [await scan.next_batch(50) for scan in scans]
+        await db.write(WriteBatch().delete(b"0700").put(b"0701", b"new").put(b"0701+", b"new"))
+        before = {meta.path for meta in store.list() if "compacted/" in meta.path}
+        clock.advance(3600)
+        await db.compact()
+        await db.put(b"9999", b"later")  # what is no older than the newest file may be on its way
+        await db.flush_memtable()
+        jobs = getattr(db, "inner", db)._writer.jobs
+        for _ in range(3):
+            clock.advance(3600)
+            jobs.step("gc")
+        assert not {meta.path for meta in store.list()} & before
+        found = [first + await rows(scan) for first, scan in zip(begun, scans, strict=True)]
+        old = [(b"%04d" % number, b"x" * 40) for number in range(1500)]
+        own = sorted([*old, (b"0500+", b"own")])
+        assert found[0] == found[2] == old
+        assert found[1] == old[::-1]
+        assert found[3] == own
+        assert found[4] == [pair for pair in own if b"0400" <= pair[0] < b"0900"][::-1]
+        assert await snapshot.get(b"0700") == b"x" * 40
+        assert await transaction.get(b"0701") == b"x" * 40
+        assert await db.get(b"0701") == b"new"
