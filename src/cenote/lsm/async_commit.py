@@ -53,7 +53,7 @@ class Commits:
         """Return when writes are admitted again. Raises UnavailableError when that fails."""
         writer = self.writer
         if not writer.background:
-            await asyncio.to_thread(writer.flush_frozen)
+            await asyncio.to_thread(writer.relieve)
             return
         loop = asyncio.get_running_loop()
         waiting: asyncio.Future[None] = loop.create_future()

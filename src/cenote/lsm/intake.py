@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from cenote.lsm.batch import Op
     from cenote.lsm.merge import MergeOperator
 
-__all__ = ["STALL_SECONDS", "Intake", "Written"]
+__all__ = ["STALL_SECONDS", "Intake", "Written", "unflushed"]
 
 STALL_SECONDS: Final = 60.0
 """How long a write waits for memory before it fails."""
@@ -59,6 +59,13 @@ class Written(NamedTuple):
 
 
 _written: Final = tuple.__new__
+
+
+def unflushed(error: Error) -> UnavailableError:
+    """Make the error of a write that was not taken, because a flush failed with `error`."""
+    return UnavailableError(
+        f"memtables are full, and flushing them fails: {error.message}", kind=error.kind
+    )
 
 
 class Intake:
@@ -261,7 +268,15 @@ class Intake:
                     kind="no_merge_operator",
                     hint="pass merge_operator= to open",
                 )
-            self._guard.note_operator(self.merge_operator.name)
+            try:
+                self._guard.note_operator(self.merge_operator.name)
+            except UnavailableError as error:
+                # Whatever is unknown of the note: of the write nothing was taken.
+                raise UnavailableError(
+                    f"the merge operator could not be noted: {error.message}",
+                    kind=error.kind,
+                    hint="write it again",
+                ) from error
             self._operator_noted = True
 
     def _rows(self, ops: Sequence[Op], seq: int, now: int) -> list[Row]:
@@ -312,9 +327,7 @@ class Intake:
                 kind="stalled",
                 hint="is there a compactor?",
             )
-        return UnavailableError(
-            f"memtables are full, and flushing them fails: {error.message}", kind=error.kind
-        )
+        return unflushed(error)
 
     def when_relieved(self, callback: Callable[[UnavailableError | None], None]) -> None:
         """Have `callback` called when writes are admitted again, or a flush has failed.

@@ -18,11 +18,11 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
-from cenote.errors import ClosedError
+from cenote.errors import ClosedError, UnavailableError
 from cenote.lsm.entry import Row
 from cenote.lsm.flushing import Flushing, Parts
 from cenote.lsm.format import SEQ_MAX, Manifest
-from cenote.lsm.intake import STALL_SECONDS, Written
+from cenote.lsm.intake import STALL_SECONDS, Written, unflushed
 from cenote.lsm.jobs import FLUSH, Job, Jobs
 from cenote.lsm.manifest.store import check_epochs
 from cenote.lsm.plan import Pending
@@ -127,11 +127,17 @@ class Writer(Flushing):
             self.relieve()
 
     def relieve(self) -> None:
-        """Wait until writes are admitted; without jobs running, flush a memtable instead."""
+        """Wait until writes are admitted; without jobs running, flush a memtable instead.
+
+        Raises UnavailableError, never with `effect_unknown`: no write was taken.
+        """
         if self.background:
             self.wait_relieved()
-        else:
+            return
+        try:
             self.flush_frozen()
+        except UnavailableError as error:
+            raise unflushed(error) from error
 
     def _frozen(self) -> None:
         self.jobs.wake(FlushJob.name)
