@@ -44,7 +44,7 @@ def _print(report: Report) -> None:
     for path in report.orphans:
         click.echo(f"{path}: named by nobody (a collection deletes it when it is old)")
     count = len(report.problems)
-    found = f"{count} problems" if count else "nothing found"
+    found = f"{count} problem{'s' if count > 1 else ''}" if count else "nothing found"
     click.echo(
         f"manifest {report.manifest}: {report.tables} tables, {report.rows} rows, "
         f"{report.size} bytes; {report.wal_files} log files to replay, {report.wal_rows} rows; "

@@ -141,7 +141,7 @@ def test_verify_tells_of_damage(run: Run, golden: Golden) -> None:
     (problem,) = json.loads(told.out)["problems"]
     assert problem["path"] == f"{root.name}/compacted/{tables[0].name}"
     plain = run("db", "verify", root, code=1).out
-    assert "1 problems" in plain
+    assert plain.endswith("1 problem\n")
     assert tables[0].name in plain
     tables[0].unlink()
     assert "missing_file" in run("db", "verify", root, code=1).out
