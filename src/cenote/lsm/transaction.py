@@ -87,7 +87,8 @@ class Transactions:
 
     def _note(self, seq: int, ops: Sequence[Op]) -> None:
         with self._lock:
-            self._take_ended()
+            if self._ended:
+                self._take_ended()
             self._recent.note(seq, [op[0] for op in ops])
 
     def _take_ended(self) -> None:

@@ -133,7 +133,7 @@ class Recent:
         Cost: the keys it touched, or those written since, whichever are fewer; with scanned ranges
         all written since.
         """
-        if not footprint.writes:
+        if not footprint.writes or not self._last:
             return
         began, last = footprint.began, self._last
         wrote = footprint.writes - footprint.unmarked
@@ -141,9 +141,9 @@ class Recent:
             for key in keys if len(keys) <= len(last) else [key for key in last if key in keys]:
                 if last.get(key, 0) > began:
                     raise _conflict(key, f"it {what}")
-        spans = _joined(span for walked in footprint.spans for span in walked())
-        if not spans:
+        if not footprint.spans:
             return
+        spans = _joined(span for walked in footprint.spans for span in walked())
         starts = [start for start, _ in spans]
         for key, seq in reversed(last.items()):
             if seq <= began:
