@@ -56,7 +56,7 @@ def test_commands_end_with_a_line(
     (whole / "expected.json").unlink()
     seed = time.time_ns()
     chance = random.Random(seed)
-    for turn in range(25):
+    for turn in range(10):
         root = tmp_path / f"harmed-{turn}"
         shutil.copytree(whole, root)
         did = harm(root, chance)
