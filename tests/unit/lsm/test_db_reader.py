@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -29,7 +30,14 @@ from cenote.lsm.place import Place
 from cenote.lsm.reader import AsyncDbReader, DbReader
 from cenote.lsm.settings import GcSettings, ReaderSettings
 from cenote.lsm.writer import Writer
-from cenote.objstore import MemoryStore, ObjectStore, ReadOnlyStore, RecordingStore
+from cenote.objstore import (
+    Fault,
+    FaultyStore,
+    MemoryStore,
+    ObjectStore,
+    ReadOnlyStore,
+    RecordingStore,
+)
 
 
 class Scene:
@@ -538,3 +546,40 @@ def test_filters_of_prefixes_are_asked(scene: Scene) -> None:
     assert list(reader.scan(prefix=b"a11")) == []
     assert seen.received == received
     writer.close()
+
+
+@pytest.mark.parametrize("fault", [Fault.BEFORE, Fault.AFTER])
+def test_a_store_that_fails_costs_a_look_and_nothing_that_was_seen(
+    scene: Scene, fault: Fault
+) -> None:
+    put(scene.writer, b"k", b"0")
+    left = 100
+
+    def plan(call: Any) -> Fault | None:
+        nonlocal left
+        left -= 1
+        return fault if left < 0 else None
+
+    store = FaultyStore(scene.store, plan, clock=scene.clock)
+    reader = scene.reader(store)
+    for n in range(1, 12):
+        put(scene.writer, b"k", b"%d" % n)
+        if n % 3 == 0:
+            scene.writer.flush_memtable()
+        left = n % 6
+        seen = reader.get(b"k")
+        with contextlib.suppress(UnavailableError):
+            reader.refresh()
+            seen = b"%d" % n
+        left = 100
+        assert reader.get(b"k") == seen
+    reader.refresh()
+    left = 0
+    scene.clock.advance(60)
+    reader.jobs.step()  # is put off, and tried again
+    assert reader.get(b"k") == b"11"
+    left = 100
+    put(scene.writer, b"k", b"12")
+    scene.clock.advance(60)
+    reader.jobs.step()
+    assert reader.get(b"k") == b"12"

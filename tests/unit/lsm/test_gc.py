@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
 from gc_world import AGE_MS, World
 
 from cenote.base import ManualClock, SeededRand
-from cenote.errors import AlreadyExistsError, DataError, NotFoundError
+from cenote.errors import AlreadyExistsError, DataError, NotFoundError, UnavailableError
 from cenote.lsm.format import (
     CompactionStatus,
     ExternalDb,
@@ -23,13 +24,14 @@ from cenote.lsm.format import (
     manifest_name,
     mint_uuid,
 )
+from cenote.lsm.gc.mark import used_tables
 from cenote.lsm.gc.sweep import CLOCK_NAME, Collector, GcJob
 from cenote.lsm.keys import KeyRange
 from cenote.lsm.manifest.state import drop_checkpoints
 from cenote.lsm.manifest.store import ManifestStore
 from cenote.lsm.place import Place
 from cenote.lsm.settings import GcSettings
-from cenote.objstore import MemoryStore, RecordingStore
+from cenote.objstore import Call, Fault, FaultyStore, MemoryStore, RecordingStore
 
 
 @pytest.fixture
@@ -453,3 +455,46 @@ def test_no_database_is_an_error() -> None:
     collector = Collector(place, GcSettings(), clock=ManualClock(), rand=SeededRand(1))
     with pytest.raises(NotFoundError):
         collector.collect()
+
+
+@pytest.mark.parametrize("fault", [Fault.BEFORE, Fault.AFTER])
+@pytest.mark.parametrize("after", range(26))
+def test_a_collection_that_was_cut_off_is_finished_by_the_next(
+    world: World, after: int, fault: Fault
+) -> None:
+    """Every request but the first `after` fails, done or not."""
+    world.flush()
+    kept = world.checkpoint(lifetime_s=1)
+    world.checkpoint()
+    table = world.flush()
+    world.compact()
+    world.state_compactions()
+    world.state_compactions()
+    last = world.flush()
+    world.wait()
+    left = after
+
+    def plan(call: Call) -> Fault | None:
+        nonlocal left
+        left -= 1
+        return fault if left < 0 else None
+
+    store = FaultyStore(world.store, plan, clock=world.clock)
+    settings = GcSettings(age_min_ms=AGE_MS)
+    place = Place(store, "db", store)
+    collector = Collector(place, settings, clock=world.clock, rand=world.rand)
+    with suppress(UnavailableError):
+        collector.collect()
+    latest = ManifestStore(world.store, "db", rand=world.rand).refresh()
+    needed = [
+        latest.value,
+        *(world.manifests.read(c.manifest_id) for c in latest.value.checkpoints),
+    ]
+    for manifest in needed:
+        assert all(world.has_table(sst_id) for sst_id in used_tables(manifest))
+    collector = world.collector()
+    collector.collect()
+    assert not world.has_table(table)
+    assert world.has_table(last)
+    assert kept.id not in [each.id for each in world.manifest.checkpoints]
+    assert collector.collect().count == 0

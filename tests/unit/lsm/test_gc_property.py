@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -41,6 +42,7 @@ class History:
         self.running: tuple[Compaction, list[SstHandle]] | None = None
         self.finished: list[Compaction] = []
         self.orphans: list[str] = []
+        self.asleep: list[Callable[[], None]] = []
         self.take_over()
 
     def skewed(self, most_ms: int) -> ManualClock:
@@ -129,9 +131,23 @@ class History:
     def collect(self) -> None:
         self.world.collector(clock=self.skewed(30 * DAY_MS)).collect()
 
+    def look_and_sleep(self) -> None:
+        """A collector that decides now, and deletes when all is different."""
+        collector = self.world.collector(clock=self.skewed(30 * DAY_MS))
+        delete = collector._delete
+        collector._delete = lambda marked: self.asleep.append(  # type: ignore[method-assign]
+            lambda: delete(marked)
+        )
+        collector.collect()
+
+    def wake(self) -> None:
+        if self.asleep:
+            self.asleep.pop(self.chance.randrange(len(self.asleep)))()
+
     STEPS = (
         *(wait, wait, wait, upload, upload, upload, add, add, add, write, begin, begin),
         *(output, output, commit, commit, fail, hold, let_go, collect, collect, take_over),
+        *(look_and_sleep, wake),
     )
 
     def step(self) -> None:
@@ -162,6 +178,9 @@ class History:
         """Nothing is left but what somebody needs."""
         world = self.world
         self.checkpoints = []
+        while self.asleep:
+            self.wake()
+            self.check()
         self.fail()
         everything = [each.id for each in world.manifest.checkpoints]
         world.manifests.edit(lambda m, _: drop_checkpoints(m, everything))
