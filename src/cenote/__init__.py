@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     )
     from cenote.lsm import (
         NEVER,
+        Admin,
         AsyncDb,
         AsyncDbReader,
         Db,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "NEVER",
+    "Admin",
     "AsyncDb",
     "AsyncDbReader",
     "ClosedError",
@@ -63,6 +65,7 @@ __version__ = "0.1.0.dev0"
 _HOMES: Final = {"Store": "cenote.buckets"} | dict.fromkeys(
     (
         "NEVER",
+        "Admin",
         "AsyncDb",
         "AsyncDbReader",
         "Db",

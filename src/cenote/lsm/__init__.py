@@ -7,10 +7,13 @@ from cenote.lsm.batch import WriteBatch
 from cenote.lsm.checkpoints import Checkpoints
 from cenote.lsm.clone import CloneSource, clone, detach
 from cenote.lsm.compact.compactor import Compactor
+from cenote.lsm.compact.policy import Scheduler, SizeTiered
+from cenote.lsm.compact.retention import CompactionFilter, Verdict
 from cenote.lsm.compact.service import CompactionWorker
 from cenote.lsm.db import Db, Transaction
 from cenote.lsm.db_scan import Scan
 from cenote.lsm.entry import MERGE, PUT, TOMBSTONE, Entry, Row, row_order
+from cenote.lsm.format import BloomPolicy, Checkpoint, DrainSpec, TieredSpec
 from cenote.lsm.gc.sweep import Collected, Collector
 from cenote.lsm.guard import Guard
 from cenote.lsm.keys import Bound, BoundKind, KeyRange, check_key, prefix_successor
@@ -50,14 +53,17 @@ __all__ = [
     "AsyncSnapshot",
     "AsyncTransaction",
     "AsyncWritten",
+    "BloomPolicy",
     "Bound",
     "BoundKind",
     "Change",
     "Changes",
+    "Checkpoint",
     "Checkpoints",
     "CloneSource",
     "Collected",
     "Collector",
+    "CompactionFilter",
     "CompactionWorker",
     "CompactionsStore",
     "Compactor",
@@ -65,6 +71,7 @@ __all__ = [
     "Db",
     "DbReader",
     "DbSettings",
+    "DrainSpec",
     "Entry",
     "GcSettings",
     "Guard",
@@ -79,11 +86,15 @@ __all__ = [
     "Report",
     "Row",
     "Scan",
+    "Scheduler",
     "SegmentExtractor",
+    "SizeTiered",
     "Snapshot",
     "Status",
     "TableFacts",
+    "TieredSpec",
     "Transaction",
+    "Verdict",
     "WalFiles",
     "WriteBatch",
     "Written",

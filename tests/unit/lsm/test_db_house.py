@@ -10,9 +10,8 @@ from db_faces import FACES, Face, awaited, refused, rows
 import cenote
 from cenote.base import ManualClock
 from cenote.errors import ClosedError, ConflictError, DataError, InvalidError
-from cenote.lsm import PUT, TOMBSTONE, Entry, WriteBatch
-from cenote.lsm.compact.retention import Verdict
-from cenote.lsm.format import SstInfo, TieredSpec
+from cenote.lsm import PUT, TOMBSTONE, Compactor, Entry, TieredSpec, Verdict, WriteBatch, open_place
+from cenote.lsm.format import SstInfo
 from cenote.objstore import MemoryStore, RecordingStore
 
 pytestmark = pytest.mark.parametrize("face", FACES, ids=lambda face: face.name)
@@ -206,9 +205,6 @@ async def test_garbage_is_collected_by_the_writer(face: Face) -> None:
 
 @awaited
 async def test_a_compactor_that_is_fenced_leaves_the_database(face: Face) -> None:
-    from cenote.lsm import open_place
-    from cenote.lsm.compact.compactor import Compactor
-
     store = MemoryStore()
     async with await with_three_files(face, store) as db:
         with Compactor.open(open_place(store), background=False) as other:
