@@ -300,7 +300,7 @@ class Intake:
     def _admitted(self) -> bool:
         """Tell that a write may not pass. Requires: the lock. Raises ClosedError."""
         if self.error is not None:
-            raise self.error
+            raise self.error.with_traceback(None)
         if self._stalled_at is None:
             self._stalled_at = self.clock.monotonic()
             self.metrics.stalls += 1

@@ -265,6 +265,29 @@ def test_a_wait_with_a_timeout() -> None:
         db.put(b"k", b"v", durable=False)
 
 
+def test_an_error_raised_many_times_does_not_grow() -> None:
+    store = MemoryStore()
+    closed = Db.open(store, background=False)
+    closed.close()
+    fenced = Db.open(store, background=False)
+    with Db.open(store):
+        for db in (closed, fenced):
+            depths = set()
+            for _ in range(20):
+                for call in (
+                    lambda db=db: db.put(b"k", b"v"),
+                    lambda db=db: db.get(b"k"),
+                    lambda db=db: db.flush(),
+                ):
+                    with pytest.raises(ClosedError) as caught:
+                        call()
+                    depths.add(len(caught.traceback))
+                    del caught
+            assert max(depths) < 12
+        with pytest.raises(ClosedError):
+            fenced.close()
+
+
 def test_importing_the_package_imports_no_engine() -> None:
     import subprocess
     import sys

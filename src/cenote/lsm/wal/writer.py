@@ -113,7 +113,7 @@ class WalWriter:
         """
         while self.durable_seq < seq:
             if self.error is not None:
-                raise self.error
+                raise self.error.with_traceback(None)
             failures = self._failures
             if self._turns.take(seq):
                 self._put_in_turn(seq)
@@ -128,7 +128,7 @@ class WalWriter:
         failed = -1
         try:
             if self.error is not None:
-                raise self.error
+                raise self.error.with_traceback(None)
             if self.durable_seq < seq:
                 failed = SEQ_MAX  # unless it ends well, everybody looks what became of him
                 self._put_all()
