@@ -45,20 +45,22 @@ _BLOCKS_MAX: Final = 64
 class _RunFeed(RunWalk):
     """Gives the blocks of a run to a kernel, some at a time."""
 
-    __slots__ = ("_fed", "_now")
+    __slots__ = ("_began", "_fed", "_now")
 
     def __init__(
         self, slots: Sequence[Slot], start: bytes, end: bytes | None, read: Reading
     ) -> None:
         super().__init__(slots, start, end, read, False)
+        self._began = False
         self._now = 1
         # What was given last, to tell what is damaged: file bytes, or the plain bytes of blocks.
         self._fed: tuple[Table, Meta, range, bytes | list[bytes]] | None = None
 
     def begin(self, start: bytes, wanted: int) -> None:
         """Stand where the first row at or above `start` may be; `wanted` rows are asked for."""
-        self.move(start)
-        self.place()  # also where it stood at `start` before: a kernel may have been thrown away
+        if self.move(start) or self._began:  # a kernel may have been thrown away
+            self.place()
+        self._began = True
         self._now = min(1 + wanted // _ROWS_A_BLOCK, _BLOCKS_MAX)
         self._fed = None
 

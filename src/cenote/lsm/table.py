@@ -48,6 +48,7 @@ WHOLE_MAX: Final = 64 * 1024
 COMPILED: Final = kernels_in_use() == "compiled"
 
 _ROW_SIZE: Final = 320  # what a decoded row takes besides its key and its value
+_HELD_SIZE: Final = 300  # what a kept block takes besides its bytes
 
 
 class DecodedBlock:
@@ -230,7 +231,7 @@ class Table:
         if COMPILED:
             return self._search(meta, number, payload, key, seq_max)
         block = DecodedBlock(self.rows(meta, number, payload))
-        size = _ROW_SIZE * len(block.rows) + len(payload)
+        size = _ROW_SIZE * len(block.rows) + len(payload) + _HELD_SIZE
         self.cache.keep(self.shelf, number, block, size)
         return block.find(key, seq_max)
 
@@ -339,7 +340,7 @@ class Table:
         except DataError as error:
             raise self._located(error, f"block {number}") from error
         if keep:
-            self.cache.keep(self.shelf, number, payload, len(payload))
+            self.cache.keep(self.shelf, number, payload, len(payload) + _HELD_SIZE)
         return payload
 
     def rows(self, meta: Meta, number: int, payload: bytes) -> list[Row]:
