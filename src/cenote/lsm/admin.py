@@ -18,7 +18,7 @@ from cenote.base import Clock, Rand, SystemClock, SystemRand
 from cenote.errors import ConflictError, InvalidError, NotFoundError
 from cenote.lsm.checkpoints import Checkpoints, log_end
 from cenote.lsm.clone import CloneSource, clone, detach
-from cenote.lsm.compact.compactor import submit
+from cenote.lsm.compact.setup import submit
 from cenote.lsm.compact.spec import Spec
 from cenote.lsm.format import Compactions, FileKind, Manifest, UlidMint
 from cenote.lsm.gc.sweep import Collected, Collector, let_go

@@ -19,9 +19,10 @@ from msgspec import Struct
 
 from cenote.base import Clock, Rand
 from cenote.errors import InvalidError, UnsupportedError
-from cenote.lsm.compact.compactor import Compactor, runner_of
+from cenote.lsm.compact.compactor import Compactor
 from cenote.lsm.compact.policy import Scheduler
 from cenote.lsm.compact.retention import CompactionFilter
+from cenote.lsm.compact.setup import runner_of
 from cenote.lsm.compact.spec import Spec
 from cenote.lsm.format import BloomPolicy
 from cenote.lsm.gc.sweep import Collector, GcJob

@@ -11,7 +11,7 @@ submit waits for the writer's next flush. On its own it looks every `poll_ms`.
 Invariants:
 1. It is a job of one lane, and each run of it is short: a slice of merging, or one turn.
 2. Who claimed the epoch last is the compactor; an earlier one ends itself, and its database, where
-   there is one, goes on.
+   there is one, goes on. That one's compactor comes back when nobody else compacts (`comeback`).
 3. A failed compaction changes nothing but its own entry.
 """
 
@@ -19,33 +19,30 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from cenote.base import Clock, Rand, SystemClock, SystemRand
-from cenote.errors import ClosedError, Error, InvalidError, NotFoundError, UnavailableError
+from cenote.errors import ClosedError, Error, UnavailableError
+from cenote.lsm.compact.comeback import Comeback
 from cenote.lsm.compact.coordinator import Coordinator
-from cenote.lsm.compact.entries import active, find, local_worker_id, put
+from cenote.lsm.compact.entries import active, find, local_worker_id
 from cenote.lsm.compact.job import Tools
 from cenote.lsm.compact.policy import Scheduler, SizeTiered, full_spec
-from cenote.lsm.compact.remote import LocalRunner, ProcessRunner, Runner
-from cenote.lsm.compact.spec import ACTIVE, Spec, check_spec
+from cenote.lsm.compact.setup import claim_compactor, make_tools, runner_of, submit
+from cenote.lsm.compact.spec import Spec
 from cenote.lsm.compact.worker import Result, Worker
-from cenote.lsm.flush import layout_of
 from cenote.lsm.format import (
     BloomPolicy,
     Compaction,
-    Compactions,
     CompactionStatus,
     Manifest,
     UlidMint,
 )
-from cenote.lsm.guard import Guard
 from cenote.lsm.jobs import COMPACT, Job, Jobs
-from cenote.lsm.manifest.store import CompactionsStore, ManifestStore
+from cenote.lsm.manifest.store import CompactionsStore
 from cenote.lsm.merge import MergeOperator
 from cenote.lsm.metrics import Metrics
-from cenote.lsm.settings import CompactorSettings, DbSettings
+from cenote.lsm.settings import DbSettings
 from cenote.objstore import Version
 
 if TYPE_CHECKING:
@@ -53,7 +50,7 @@ if TYPE_CHECKING:
     from cenote.lsm.place import Place
     from cenote.lsm.writer import Writer
 
-__all__ = ["Compactor", "claim_compactor", "runner_of", "submit"]
+__all__ = ["Compactor"]
 
 
 class Compactor:
@@ -74,23 +71,28 @@ class Compactor:
         self._tools = tools
         settings = tools.settings
         self._mint = UlidMint(tools.clock, tools.rand)
-        worker_id = local_worker_id(epoch, self._mint.mint())
-        self._worker = Worker(tools, worker_id) if works else None
-        scheduler = scheduler or SizeTiered(
+        self._works = works
+        self._scheduler = scheduler or SizeTiered(
             settings.sources_min, settings.sources_max, settings.size_ratio
         )
-        self._coordinator = Coordinator(tools, epoch, scheduler, self._worker)
+        self._begin(epoch)
         self._polls = polls
         self._poll = settings.poll_ms / 1000
         self._looked_at: float | None = None
-        self._results: list[Result] = []
         self._lock = threading.RLock()
         self._manual = threading.Lock()  # taken before `_lock`
         self._wake: Callable[[], None] = lambda: None
         self._jobs: Jobs | None = None
         self._place: Place | None = None
+        self._comeback: Comeback | None = None
         self.error: BaseException | None = None
         self.closed = False
+
+    def _begin(self, epoch: int) -> None:
+        worker_id = local_worker_id(epoch, self._mint.mint())
+        self._worker = Worker(self._tools, worker_id) if self._works else None
+        self._coordinator = Coordinator(self._tools, epoch, self._scheduler, self._worker)
+        self._results: list[Result] = []
 
     @classmethod
     def attach(
@@ -116,6 +118,7 @@ class Compactor:
             ahead=writer.background and writer.place.is_remote,
         )
         made = cls(tools, writer.compactor_epoch, scheduler=scheduler, polls=False)
+        made._comeback = Comeback(tools, writer)
         writer.jobs.add(made, COMPACT)
         made._wake = lambda: writer.jobs.wake(cls.name)
         writer.manifests.watch(made.notify)
@@ -186,15 +189,17 @@ class Compactor:
 
     def notify(self, version: Version[Manifest] | None = None) -> None:
         """Have it look whether there is something to do. Never blocks."""
-        if not self.closed and self.error is None:
+        if not self.closed:
             self._wake()
 
     # As a job.
 
     def due(self, now: float) -> float | None:
         """Return when it wants to run."""
-        if self.closed or self.error is not None:
+        if self.closed:
             return None
+        if self.error is not None:
+            return None if self._comeback is None else self._comeback.due(now)
         if self.busy or (self._polls and self._looked_at is None):
             return now
         if self._looked_at is not None and (self._polls or self._coordinator.foreign()):
@@ -204,17 +209,41 @@ class Compactor:
     def run(self) -> bool:
         """Do a slice. Returns whether there is more to do at once. Raises UnavailableError."""
         with self._lock:
-            if self.closed or self.error is not None:
+            if self.closed:
                 return False
+            if self.error is not None:
+                return self._come_back()
             try:
                 return self._slice()
             except ClosedError as error:
                 if error.reason != "fenced":
                     raise
-                self._failed(self, error)
                 return False
 
+    def _come_back(self) -> bool:
+        """Take the epoch back, when it is time; see `Comeback`."""
+        try:
+            epoch = None if self._comeback is None else self._comeback.claim()
+        except ClosedError:  # the writer's days are over, too
+            self._comeback = epoch = None
+        if epoch is None:
+            return False
+        self._begin(epoch)
+        self.error = None
+        return True
+
     def _slice(self, *, force: bool = False) -> bool:
+        """Do a slice; with `force` a turn in any case. Ends the compactor when it is fenced."""
+        try:
+            return self._do_slice(force)
+        except ClosedError as error:
+            if error.reason == "fenced":
+                self._failed(self, error)
+                if self._worker is not None:
+                    self._worker.drop()
+            raise
+
+    def _do_slice(self, force: bool) -> bool:
         worker = self._worker
         if worker is not None:
             worker.beat()
@@ -350,91 +379,3 @@ class Compactor:
 
     def __exit__(self, *error: object) -> None:
         self.close()
-
-
-def make_tools(
-    place: Place,
-    settings: DbSettings,
-    *,
-    merge_operator: MergeOperator | None,
-    filter_policies: Sequence[BloomPolicy] | None,
-    compaction_filter: CompactionFilter | None,
-    clock: Clock,
-    rand: Rand,
-    metrics: Metrics,
-    background: bool,
-) -> Tools:
-    """Return what compactions need in a process of their own. Raises as `Compactor.open`."""
-    manifests = ManifestStore(place.store, place.root, rand=rand)
-    manifests.refresh()
-    if merge_operator is not None:
-        Guard(place, rand).check_operator(merge_operator.name)
-    return Tools(
-        place=place,
-        manifests=manifests,
-        compactions=CompactionsStore(place.store, place.root, rand=rand),
-        settings=settings.compactor,
-        layout=layout_of(settings, filter_policies),
-        clock=clock,
-        rand=rand,
-        operator=merge_operator,
-        filter=compaction_filter,
-        metrics=metrics,
-        runner=runner_of(place, settings.compactor),
-        ahead=background and place.is_remote,
-    )
-
-
-def runner_of(place: Place, settings: CompactorSettings) -> Runner:
-    """Return who merges. Raises InvalidError(kind="process") when no other process could."""
-    if not settings.process:
-        return LocalRunner()
-    if place.uri is None:
-        raise InvalidError(
-            "the setting compactor.process needs a store that another process can open by its URI",
-            kind="process",
-            hint="open the database by a URI, or leave the setting off",
-        )
-    return ProcessRunner(place.uri, place.root)
-
-
-def claim_compactor(manifests: ManifestStore) -> Version[Manifest]:
-    """Take the compactor's next epoch; every earlier compactor is fenced.
-
-    Raises NotFoundError when there is no database, UnavailableError(kind="not_initialized").
-    """
-
-    def edit(current: Version[Manifest] | None) -> Manifest:
-        if current is None:
-            raise NotFoundError("there is no database", kind="no_database")
-        if not current.value.initialized:
-            raise UnavailableError(
-                "the database is a clone that is not finished",
-                kind="not_initialized",
-                hint="finish it by repeating the clone",
-            )
-        return replace(current.value, compactor_epoch=current.value.compactor_epoch + 1)
-
-    return manifests.update(edit)
-
-
-def submit(
-    manifests: ManifestStore, compactions: CompactionsStore, spec: Spec, mint: UlidMint
-) -> str:
-    """Ask whoever compacts the database for a compaction; return its id.
-
-    Raises as `Compactor.submit`. Cost: two listings, and one change of the compactions file.
-    """
-    compactions.load()
-    manifest = manifests.refresh().value
-    made = Compaction(mint.mint(), spec)
-
-    def edit(current: Version[Compactions] | None) -> Compactions | None:
-        state = Compactions() if current is None else current.value
-        others = [each for each in active(state) if each.id != made.id]
-        check_spec(manifest, others, spec)
-        entry = find(state, made.id)
-        return None if entry is not None and entry.status in ACTIVE else put(state, [made])
-
-    compactions.update(edit)
-    return made.id

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 
 from cenote.base import Clock, Rand, SystemClock, SystemRand
 from cenote.errors import ClosedError, UnavailableError
-from cenote.lsm.compact.compactor import make_tools
+from cenote.lsm.compact.setup import make_tools
 from cenote.lsm.compact.worker import Result, Worker
 from cenote.lsm.format import BloomPolicy, UlidMint
 from cenote.lsm.jobs import COMPACT, Job, Jobs

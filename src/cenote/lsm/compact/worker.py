@@ -267,6 +267,12 @@ class Worker:
 
         self._tools.compactions.update(edit)
 
+    def drop(self) -> None:
+        """Drop all it has, without a word: others have the say now."""
+        for attempt in self._attempts.values():
+            _quietly_abandon(attempt.run)
+        self._attempts.clear()
+
     def release(self, ids: Sequence[str] | None = None) -> None:
         """Give up claims, None: all, so that others can go on from what is finished."""
         wanted = list(self._attempts) if ids is None else ids

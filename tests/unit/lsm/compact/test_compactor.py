@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from trees import Commas
@@ -26,6 +27,7 @@ from cenote.base import ManualClock
 from cenote.errors import ClosedError, ConflictError, InvalidError, NotFoundError
 from cenote.lsm import MERGE, Entry
 from cenote.lsm.compact.compactor import Compactor
+from cenote.lsm.compact.entries import claimed_by, put
 from cenote.lsm.compact.retention import KEEP, REMOVE
 from cenote.lsm.format import (
     Compaction,
@@ -213,6 +215,62 @@ def test_a_later_compactor_ends_an_earlier_one_and_the_database_goes_on() -> Non
     fill(writer, 1)
     writer.close()
     second.close()
+
+
+def full_writer() -> tuple[MemoryStore, ManualClock, Any, Compactor]:
+    """Return a writer whose level 0 is full, and whose compactor was fenced by one that is gone."""
+    store, clock = MemoryStore(), ManualClock(START_MS)
+    writer = writer_of(store, clock=clock, l0_max_ssts=5)
+    compactor = Compactor.attach(writer)
+    write(writer, (b"a", b"1"))
+    compactor_of(store, clock=clock).close()
+    drive(compactor)
+    fill(writer, 4, rows=5)
+    with pytest.raises(ClosedError):
+        compactor.compact()
+    return store, clock, writer, compactor
+
+
+def test_a_fenced_compactor_comes_back_when_level_0_is_full_and_nobody_moves() -> None:
+    store, clock, writer, compactor = full_writer()
+    before = content(store)
+    for _ in range(6):
+        when = compactor.due(clock.monotonic())
+        assert when is not None
+        clock.advance(max(when - clock.monotonic(), 0))
+        drive(compactor)
+        assert shape(manifest_of(store))[0] == 5
+    clock.advance(5)
+    drive(compactor)
+    assert shape(manifest_of(store)) == (0, [1])
+    assert content(store) == before
+    assert (compactor.epoch, writer.compactor_epoch, compactor.error) == (3, 3, None)
+    assert compactor.due(clock.monotonic()) is None
+    writer.close()
+
+
+def test_a_fenced_compactor_leaves_one_alone_that_does_something() -> None:
+    store, clock, _, compactor = full_writer()
+    other = compactor_of(store, clock=clock, seed=77, works=False)
+    for _ in range(20):
+        clock.advance(5)
+        other.run()
+        entry = compactions_of(store).recent[0]
+        beaten = claimed_by(entry, "elsewhere", clock.now_ms())
+        other._tools.compactions.update(lambda now: put(now.value, [beaten]))  # noqa: B023
+        compactor.run()
+    assert compactor.error is not None
+    assert manifest_of(store).compactor_epoch == other.epoch
+
+
+def test_a_fenced_writers_compactor_does_not_come_back() -> None:
+    store, clock, _, compactor = full_writer()
+    heir = writer_of(store, clock=clock, seed=55)
+    for _ in range(20):
+        clock.advance(5)
+        compactor.run()
+    assert manifest_of(store).compactor_epoch == heir.compactor_epoch
+    assert compactor.due(clock.monotonic()) is None
 
 
 def test_there_must_be_a_database() -> None:
