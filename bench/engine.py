@@ -1,10 +1,11 @@
 """The engine against the `slatedb` package, both called from Python, row by row.
 
-    python -m bench engine [--rounds 3] [--rows 200000] [--only get] [--without directory]
+    python -m bench engine [--rounds 3] [--rows 200000] [--only get] [--without directory] [--alone]
 
 Each contender is a process of its own; they take turns. `memory` and `directory` are two places to
 keep a database. Ratios are ours over theirs, of time (or memory) for the same work: the median of
-the rounds' ratios. The aims are those of docs/reference/engine-speed.md.
+the rounds' ratios. With `--alone` the package's engine is measured without its binding as well,
+where that can be done. The aims are those of docs/reference/engine-speed.md.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from typing import Any
 from bench.rounds import Verdicts, median, options, ratio, scratch, table
 
 CONTENDERS = {"cenote": "engine_cenote", "slatedb": "engine_wheel"}
+ALONE = {"its engine alone": "engine_alone"}
+ALONE_CALLS = ("batch", "scan", "compact")
 
 
 @dataclass(frozen=True)
@@ -136,15 +139,15 @@ class Worker:
 
 
 @contextmanager
-def workers(place: Path | None, rows: int) -> Iterator[dict[str, Worker]]:
+def workers(place: Path | None, rows: int, alone: bool) -> Iterator[dict[str, Worker]]:
     """Start every contender."""
     with ExitStack() as stack:
         crew = {}
-        for name, module in CONTENDERS.items():
+        for name, module in (CONTENDERS | (ALONE if alone else {})).items():
             where = "memory"
             if place is not None:
-                (place / name).mkdir(parents=True)
-                where = str(place / name)
+                (place / module).mkdir(parents=True)
+                where = str(place / module)
             crew[name] = Worker(module, where, rows)
             stack.callback(crew[name].close)
         yield crew
@@ -156,7 +159,7 @@ Results = dict[tuple[str, str], dict[str, list[float]]]
 def measure(args: Any, kind: str, place: Path | None, aims: dict[Any, float]) -> Results:
     """Run all phases at one place."""
     results: Results = {}
-    with workers(place, args.rows) as crew:
+    with workers(place, args.rows, args.alone) as crew:
         for phase in phases(args.rows, place is not None):
             before = {name: worker.call("rss") for name, worker in crew.items()}
             for worker in crew.values():
@@ -165,9 +168,14 @@ def measure(args: Any, kind: str, place: Path | None, aims: dict[Any, float]) ->
             for step in phase.steps:
                 if not phase.once and args.only and args.only not in step.what:
                     continue
-                seen: dict[str, list[float]] = {name: [] for name in crew}
+                called = {
+                    name: worker
+                    for name, worker in crew.items()
+                    if name in CONTENDERS or phase.once or step.call[0] in ALONE_CALLS
+                }
+                seen: dict[str, list[float]] = {name: [] for name in called}
                 for _ in range(1 if phase.once else args.rounds):
-                    for name, worker in crew.items():
+                    for name, worker in called.items():
                         seen[name].append(worker.call(*step.call))
                 results[kind, step.what] = seen
                 if step.aim is not None:
@@ -193,6 +201,7 @@ def tell(kind: str, what: str, seen: dict[str, list[float]]) -> None:
 def main() -> int:
     parser = options(__doc__, rounds=3)
     parser.add_argument("--rows", type=int, default=200_000)
+    parser.add_argument("--alone", action="store_true", help="also their engine without binding")
     parser.add_argument("--only", default="", help="steps whose name has this in it")
     args = parser.parse_args()
     results: Results = {}
@@ -202,6 +211,11 @@ def main() -> int:
             if kind not in args.without:
                 results |= measure(args, kind, place, aims)
     return report(results, aims)
+
+
+def told(share: float) -> str:
+    """Return a ratio as it is read best."""
+    return f"{share:.2f}" if share > 0.3 else f"1/{1 / share:.0f}"
 
 
 def report(results: Results, aims: dict[Any, float]) -> int:
