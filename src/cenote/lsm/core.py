@@ -97,7 +97,8 @@ class Core:
         place = open_place(
             where, options.path, wal=options.wal, clock=options.clock, rand=options.rand
         )
-        opened = False
+        writer: Writer | None = None
+        core: Core | None = None
         try:
             if settings.compactor.enabled:
                 runner_of(place, settings.compactor)  # refused before anything is written
@@ -112,11 +113,13 @@ class Core:
                 metrics=Metrics(),
                 background=options.background,
             )
-            opened = True
+            core = cls(writer, options)
+            return core
         finally:
-            if not opened:
+            if core is None:
+                if writer is not None:
+                    writer.abandon()
                 place.close()
-        return cls(writer, options)
 
     def close(self, flush: bool) -> None:
         """End the writer and close what was opened for it. Harmless when repeated."""
