@@ -28,6 +28,8 @@ from cenote.objstore import (
     MemoryStore,
     ObjectStore,
     Odds,
+    PartCachingStore,
+    PartFolder,
     Patience,
     PrefixStore,
     RecordingStore,
@@ -175,6 +177,11 @@ def caching(request: pytest.FixtureRequest) -> Iterator[ObjectStore]:
     yield CachingStore(MemoryStore(), 1 << 20, is_immutable=lambda path: True)
 
 
+def part_caching(request: pytest.FixtureRequest) -> Iterator[ObjectStore]:
+    folder = PartFolder(request.getfixturevalue("tmp_path") / "parts", 1 << 20)
+    yield PartCachingStore(MemoryStore(), folder, is_immutable=lambda path: True)
+
+
 def slow(request: pytest.FixtureRequest) -> Iterator[ObjectStore]:
     yield SlowStore(MemoryStore(), Latency(spread=0.5), clock=ManualClock(), rand=SeededRand(1))
 
@@ -259,6 +266,7 @@ STORES: list[Any] = [
     retrying_local,
     recording,
     caching,
+    part_caching,
     slow,
     dynamo,
     *(

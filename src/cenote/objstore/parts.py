@@ -276,4 +276,5 @@ class PartCachingStore(AroundStore):
 
 
 def _name_of(path: str) -> str:
-    return sha256(path.encode()).hexdigest()[:32]
+    # What is no path is refused by the store below.
+    return sha256(path.encode("utf-8", "surrogatepass")).hexdigest()[:32]
