@@ -88,6 +88,7 @@ class Branch:
     acknowledged: int = 0
     seen: int = 0
     cut: int | None = None
+    cut_min: int = 0  # where the state is the same after several writes: the first of them
     places: dict[frozenset[tuple[bytes, bytes]], list[int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -148,6 +149,7 @@ class Ledger:
                 f"its first {must} writes (of {tip.published}): " + self._unlike(tip, state, must)
             )
         # An acknowledgement of the latest write that leaves this state may be under way.
+        tip.cut_min = n
         tip.cut = tip.places[frozenset(state.items())][-1]
         branch = Branch(epoch, tip.offset + tip.cut, [dict(state)])
         self._trunk.append(branch)
@@ -219,7 +221,11 @@ class Ledger:
     def feed(self, who: str, fed: Sequence[tuple[int, Sequence[Change]]]) -> None:
         """Check what a change feed gave, when all writers have ended. Law 6."""
         trunk: list[tuple[int, Sequence[Change]]] = []
+        least = 0
         for branch in self._trunk:
+            while branch.seqs and len(trunk) > least and trunk[-1][0] >= branch.seqs[0]:
+                trunk.pop()  # it undid the one before, and was lost after all
+            least = len(trunk) + branch.cut_min
             trunk += list(zip(branch.seqs, branch.changes, strict=True))[: branch.cut]
         seqs = [seq for seq, _ in trunk]
         if seqs != sorted(set(seqs)):
