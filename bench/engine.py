@@ -4,7 +4,8 @@
 
 Each contender is a process of its own; they take turns. `memory` and `directory` are two places to
 keep a database. Ratios are ours over theirs, of time (or memory) for the same work: the median of
-the rounds' ratios. With `--alone` the package's engine is measured without its binding as well,
+the rounds' ratios. Beside it stands the ratio of CPU time, which suffers less when others use the
+machine. With `--alone` the package's engine is measured without its binding as well,
 where that can be done. The aims are those of docs/reference/engine-speed.md.
 """
 
@@ -153,7 +154,8 @@ def workers(place: Path | None, rows: int, alone: bool) -> Iterator[dict[str, Wo
         yield crew
 
 
-Results = dict[tuple[str, str], dict[str, list[float]]]
+Results = dict[tuple[str, ...], dict[str, list[float]]]
+CPU = "cpu"
 
 
 def measure(args: Any, kind: str, place: Path | None, aims: dict[Any, float]) -> Results:
@@ -174,10 +176,14 @@ def measure(args: Any, kind: str, place: Path | None, aims: dict[Any, float]) ->
                     if name in CONTENDERS or phase.once or step.call[0] in ALONE_CALLS
                 }
                 seen: dict[str, list[float]] = {name: [] for name in called}
+                cpu: dict[str, list[float]] = {name: [] for name in called}
                 for _ in range(1 if phase.once else args.rounds):
                     for name, worker in called.items():
-                        seen[name].append(worker.call(*step.call))
+                        by_clock, of_cpu = worker.call(*step.call)
+                        seen[name].append(by_clock)
+                        cpu[name].append(of_cpu)
                 results[kind, step.what] = seen
+                results[CPU, kind, step.what] = cpu
                 if step.aim is not None:
                     aims[kind, step.what] = step.aim
                 tell(kind, step.what, seen)
@@ -215,6 +221,8 @@ def main() -> int:
 
 def told(share: float) -> str:
     """Return a ratio as it is read best."""
+    if share <= 0:
+        return "0"
     return f"{share:.2f}" if share > 0.3 else f"1/{1 / share:.0f}"
 
 

@@ -13,7 +13,7 @@ import slatedb.uniffi as slate
 from slatedb.uniffi._slatedb_uniffi import slatedb as binding
 
 from bench import engine_wheel
-from bench.engine_data import clocked, value
+from bench.engine_data import Times, clocked, value
 
 _Rows: Any = binding._UniffiFfiConverterSequenceTypeKeyValue
 
@@ -27,7 +27,7 @@ def _count_only(stream: Any) -> list[None]:
 class Engine(engine_wheel.Engine):
     """As the package's, without lowering and lifting."""
 
-    async def batch(self, count: int, size: int) -> float:
+    async def batch(self, count: int, size: int) -> Times:
         names, body, write = self.fresh(count), value(3), self.db.write
         batches = []
         for at in range(0, count, size):
@@ -42,7 +42,7 @@ class Engine(engine_wheel.Engine):
 
         return await clocked(work, count)
 
-    async def scan(self) -> float:
+    async def scan(self) -> Times:
         usual = _Rows.read
         _Rows.read = _count_only
         try:

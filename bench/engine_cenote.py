@@ -8,7 +8,17 @@ from itertools import count as counter
 from typing import Any
 
 import cenote
-from bench.engine_data import clocked, key, keys, missing, rows_in_parts, sampled, tasks_of, value
+from bench.engine_data import (
+    Times,
+    clocked,
+    key,
+    keys,
+    missing,
+    rows_in_parts,
+    sampled,
+    tasks_of,
+    value,
+)
 
 # Compactions when they are asked for; everything else as it is.
 QUIET = {"compactor": {"sources_min": 1000, "sources_max": 1000}, "gc": {"enabled": False}}
@@ -55,7 +65,7 @@ class Engine:
 
     # Into memory and out of it.
 
-    async def put(self, count: int) -> float:
+    async def put(self, count: int) -> Times:
         names, put, body = self.fresh(count), self.db.put, value(1)
 
         async def work() -> None:
@@ -64,7 +74,7 @@ class Engine:
 
         return await clocked(work, count)
 
-    async def put_tasks(self, count: int) -> float:
+    async def put_tasks(self, count: int) -> Times:
         put, body = self.db.put, value(2)
         parts = tasks_of(self.fresh(count))
 
@@ -74,7 +84,7 @@ class Engine:
 
         return await clocked(lambda: asyncio.gather(*map(one, parts)), count)
 
-    async def batch(self, count: int, size: int) -> float:
+    async def batch(self, count: int, size: int) -> Times:
         names, body, write = self.fresh(count), value(3), self.db.write
 
         async def work() -> None:
@@ -86,15 +96,15 @@ class Engine:
 
         return await clocked(work, count)
 
-    async def fill(self, count: int) -> float:
+    async def fill(self, count: int) -> Times:
         """Have rows in memory, from 0 on."""
         batch = cenote.WriteBatch()
         for at in range(count):
             batch.put(key(at), value(at))
         await self.db.write(batch)
-        return 0.0
+        return 0.0, 0.0
 
-    async def get(self, count: int, of: int) -> float:
+    async def get(self, count: int, of: int) -> Times:
         names, get = sampled(count, of, next(self.numbers)), self.db.get
 
         async def work() -> None:
@@ -103,7 +113,7 @@ class Engine:
 
         return await clocked(work, count)
 
-    async def get_tasks(self, count: int, of: int) -> float:
+    async def get_tasks(self, count: int, of: int) -> Times:
         get = self.db.get
         parts = tasks_of(sampled(count, of, next(self.numbers)))
 
@@ -113,7 +123,7 @@ class Engine:
 
         return await clocked(lambda: asyncio.gather(*map(one, parts)), count)
 
-    async def miss(self, count: int, of: int) -> float:
+    async def miss(self, count: int, of: int) -> Times:
         names, get = missing(count, of), self.db.get
 
         async def work() -> None:
@@ -122,7 +132,7 @@ class Engine:
 
         return await clocked(work, count)
 
-    async def first_touch(self, count: int) -> float:
+    async def first_touch(self, count: int) -> Times:
         """Open anew, and get keys of blocks that nobody has read."""
         await self.open(self.name)
         step = self.rows // (count + 1)
@@ -135,7 +145,7 @@ class Engine:
 
         return await clocked(work, count)
 
-    async def transaction(self, count: int) -> float:
+    async def transaction(self, count: int) -> Times:
         names, begin, body = self.fresh(count), self.db.transaction, value(4)
 
         async def work() -> None:
@@ -149,7 +159,7 @@ class Engine:
 
     # Durable.
 
-    async def durable(self, count: int) -> float:
+    async def durable(self, count: int) -> Times:
         names, put, body = self.fresh(count), self.db.put, value(5)
 
         async def work() -> None:
@@ -158,7 +168,7 @@ class Engine:
 
         return await clocked(work, count)
 
-    async def durable_tasks(self, count: int) -> float:
+    async def durable_tasks(self, count: int) -> Times:
         put, body = self.db.put, value(6)
         parts = tasks_of(self.fresh(count))
 
@@ -168,7 +178,7 @@ class Engine:
 
         return await clocked(lambda: asyncio.gather(*map(one, parts)), count)
 
-    async def put_flush(self, count: int) -> float:
+    async def put_flush(self, count: int) -> Times:
         names, put, flush, body = self.fresh(count), self.db.put, self.db.flush, value(7)
 
         async def work() -> None:
@@ -185,7 +195,7 @@ class Engine:
 
     # Files.
 
-    async def load(self, parts: int) -> float:
+    async def load(self, parts: int) -> Times:
         """Write all rows in batches of 1000, in so many flushes that overlap."""
         dealt = rows_in_parts(self.rows, parts)
 
@@ -200,10 +210,10 @@ class Engine:
 
         return await clocked(work, self.rows)
 
-    async def compact(self) -> float:
+    async def compact(self) -> Times:
         return await clocked(self.db.compact, self.rows)
 
-    async def scan(self) -> float:
+    async def scan(self) -> Times:
         """The way that gives most rows in the least time."""
 
         async def work() -> None:
@@ -214,7 +224,7 @@ class Engine:
 
         return await clocked(work, self.rows)
 
-    async def scan_rows(self, count: int) -> float:
+    async def scan_rows(self, count: int) -> Times:
         """One row after the other."""
 
         async def work() -> None:
@@ -226,7 +236,7 @@ class Engine:
 
         return await clocked(work, count)
 
-    async def seek(self, count: int) -> float:
+    async def seek(self, count: int) -> Times:
         """Go to a key and read 100 rows."""
         names = sampled(count, self.rows - 200, next(self.numbers))
 

@@ -4,13 +4,26 @@ from __future__ import annotations
 
 import random
 from collections.abc import Awaitable, Callable, Sequence
-from time import perf_counter
+from time import perf_counter, process_time
 
-__all__ = ["clocked", "key", "keys", "missing", "rows_in_parts", "sampled", "tasks_of", "value"]
+__all__ = [
+    "Times",
+    "clocked",
+    "key",
+    "keys",
+    "missing",
+    "rows_in_parts",
+    "sampled",
+    "tasks_of",
+    "value",
+]
 
 _random = random.Random(7)
 _VALUES = [_random.randbytes(100) for _ in range(4096)]
 TASKS = 64
+
+Times = tuple[float, float]
+"""Microseconds by the clock, and of CPU."""
 
 
 def key(number: int) -> bytes:
@@ -44,11 +57,14 @@ def missing(count: int, of: int) -> list[bytes]:
     return [key(at * 7919 % of) + b"x" for at in range(count)]
 
 
-async def clocked(work: Callable[[], Awaitable[object]], per: int) -> float:
-    """Return the microseconds a unit of `work` took, of which there are `per`."""
-    began = perf_counter()
+async def clocked(work: Callable[[], Awaitable[object]], per: int) -> Times:
+    """Return the microseconds a unit of `work` took, of which there are `per`.
+
+    By the clock, and of CPU by all threads of the process.
+    """
+    began, cpu = perf_counter(), process_time()
     await work()
-    return (perf_counter() - began) / per * 1e6
+    return (perf_counter() - began) / per * 1e6, (process_time() - cpu) / per * 1e6
 
 
 def tasks_of(items: Sequence[bytes]) -> list[Sequence[bytes]]:

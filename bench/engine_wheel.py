@@ -9,7 +9,17 @@ from typing import Any
 
 import slatedb.uniffi as slate
 
-from bench.engine_data import clocked, key, keys, missing, rows_in_parts, sampled, tasks_of, value
+from bench.engine_data import (
+    Times,
+    clocked,
+    key,
+    keys,
+    missing,
+    rows_in_parts,
+    sampled,
+    tasks_of,
+    value,
+)
 
 EVERYTHING = slate.KeyRange(start=None, start_inclusive=False, end=None, end_inclusive=False)
 MEMTABLE = slate.FlushOptions(flush_type=slate.FlushType.MEM_TABLE)
@@ -82,7 +92,7 @@ class Engine:
 
     # Into memory and out of it.
 
-    async def put(self, count: int) -> float:
+    async def put(self, count: int) -> Times:
         names, put, body = self.fresh(count), self.db.put, value(1)
 
         async def work() -> None:
@@ -91,7 +101,7 @@ class Engine:
 
         return await clocked(work, count)
 
-    async def put_tasks(self, count: int) -> float:
+    async def put_tasks(self, count: int) -> Times:
         put, body = self.db.put, value(2)
         parts = tasks_of(self.fresh(count))
 
@@ -101,7 +111,7 @@ class Engine:
 
         return await clocked(lambda: asyncio.gather(*map(one, parts)), count)
 
-    async def batch(self, count: int, size: int) -> float:
+    async def batch(self, count: int, size: int) -> Times:
         names, body, write = self.fresh(count), value(3), self.db.write
 
         async def work() -> None:
@@ -113,15 +123,15 @@ class Engine:
 
         return await clocked(work, count)
 
-    async def fill(self, count: int) -> float:
+    async def fill(self, count: int) -> Times:
         """Have rows in memory, from 0 on."""
         batch = slate.WriteBatch()
         for at in range(count):
             batch.put(key(at), value(at))
         await self.db.write(batch)
-        return 0.0
+        return 0.0, 0.0
 
-    async def get(self, count: int, of: int) -> float:
+    async def get(self, count: int, of: int) -> Times:
         names, get = sampled(count, of, next(self.numbers)), self.db.get
 
         async def work() -> None:
@@ -130,7 +140,7 @@ class Engine:
 
         return await clocked(work, count)
 
-    async def get_tasks(self, count: int, of: int) -> float:
+    async def get_tasks(self, count: int, of: int) -> Times:
         get = self.db.get
         parts = tasks_of(sampled(count, of, next(self.numbers)))
 
@@ -140,7 +150,7 @@ class Engine:
 
         return await clocked(lambda: asyncio.gather(*map(one, parts)), count)
 
-    async def miss(self, count: int, of: int) -> float:
+    async def miss(self, count: int, of: int) -> Times:
         names, get = missing(count, of), self.db.get
 
         async def work() -> None:
@@ -149,7 +159,7 @@ class Engine:
 
         return await clocked(work, count)
 
-    async def first_touch(self, count: int) -> float:
+    async def first_touch(self, count: int) -> Times:
         """Open anew, and get keys of blocks that nobody has read."""
         await self.open(self.name)
         step = self.rows // (count + 1)
@@ -162,7 +172,7 @@ class Engine:
 
         return await clocked(work, count)
 
-    async def transaction(self, count: int) -> float:
+    async def transaction(self, count: int) -> Times:
         names, begin, body = self.fresh(count), self.db.begin, value(4)
         level = slate.IsolationLevel.SNAPSHOT
 
@@ -177,7 +187,7 @@ class Engine:
 
     # Durable.
 
-    async def durable(self, count: int) -> float:
+    async def durable(self, count: int) -> Times:
         names, put, body = self.fresh(count), self.db.put, value(5)
 
         async def work() -> None:
@@ -186,7 +196,7 @@ class Engine:
 
         return await clocked(work, count)
 
-    async def durable_tasks(self, count: int) -> float:
+    async def durable_tasks(self, count: int) -> Times:
         put, body = self.db.put, value(6)
         parts = tasks_of(self.fresh(count))
 
@@ -196,7 +206,7 @@ class Engine:
 
         return await clocked(lambda: asyncio.gather(*map(one, parts)), count)
 
-    async def put_flush(self, count: int) -> float:
+    async def put_flush(self, count: int) -> Times:
         names, put, flush, body = self.fresh(count), self.db.put, self.db.flush, value(7)
 
         async def work() -> None:
@@ -213,7 +223,7 @@ class Engine:
 
     # Files.
 
-    async def load(self, parts: int) -> float:
+    async def load(self, parts: int) -> Times:
         """Write all rows in batches of 1000, in so many flushes that overlap."""
         dealt = rows_in_parts(self.rows, parts)
 
@@ -228,7 +238,7 @@ class Engine:
 
         return await clocked(work, self.rows)
 
-    async def compact(self) -> float:
+    async def compact(self) -> Times:
         """Merge level 0 into one run by its own compactor, which is asked to look every 50 ms."""
         admin = slate.AdminBuilder(self.path(self.name), self.store()).build()
         state = await admin.read_manifest(None)
@@ -242,7 +252,7 @@ class Engine:
 
         return await clocked(work, self.rows)
 
-    async def scan(self) -> float:
+    async def scan(self) -> Times:
         """The way that gives most rows in the least time."""
 
         async def work() -> None:
@@ -253,7 +263,7 @@ class Engine:
 
         return await clocked(work, self.rows)
 
-    async def scan_rows(self, count: int) -> float:
+    async def scan_rows(self, count: int) -> Times:
         """One row after the other."""
 
         async def work() -> None:
@@ -263,7 +273,7 @@ class Engine:
 
         return await clocked(work, count)
 
-    async def seek(self, count: int) -> float:
+    async def seek(self, count: int) -> Times:
         """Go to a key and read 100 rows."""
         names = sampled(count, self.rows - 200, next(self.numbers))
 
