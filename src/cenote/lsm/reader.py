@@ -71,10 +71,10 @@ class DbReader(Reads):
     ) -> Self:
         """Open a database to read: what is durable, or what a checkpoint (id or name) holds.
 
-        `where`, `path` and `wal` say where it is, as for `Db.open`, and `filter_policies` what
-        prefixes filters are asked for. `follow`: whether it looks by
-        itself for what is new, in a thread (`background`) or when its jobs are stepped; without, it
-        does at `refresh`. A checkpoint is never left for what is newer.
+        `where`, `path` and `wal` say where it is, as for `Db.open`; a `Place` stays its owner's to
+        close. `filter_policies`: what prefixes filters are asked for. `follow`: whether it looks
+        for what is new by itself, in a thread (`background`) or when its jobs are stepped; without,
+        it does at `refresh`. A checkpoint is never left for what is newer.
         Raises NotFoundError (kinds "no_database", "no_such_checkpoint"), InvalidError,
         UnavailableError, DataError. Writes nothing. Cost: a listing and two reads, a listing of the
         log, and a read of each of its files that is not in tables yet.

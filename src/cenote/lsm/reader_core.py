@@ -204,11 +204,14 @@ class ReaderOptions(Struct, frozen=True, kw_only=True):
 class ReaderCore:
     """An open reader: what both faces share. Thread-safe."""
 
-    def __init__(self, place: Place, settings: ReaderSettings, options: ReaderOptions) -> None:
-        """Look at the database at `place`. Raises as `Follower.begin`."""
+    def __init__(
+        self, place: Place, settings: ReaderSettings, options: ReaderOptions, *, closes: bool
+    ) -> None:
+        """Look at the database at `place`; `closes` it in the end. Raises as `Follower.begin`."""
         operator = options.merge_operator
         checkpoint, background = options.checkpoint, options.background
         self.place = place
+        self._closes = closes
         self.clock = clock = options.clock or SystemClock()
         self.metrics = Metrics()
         self.cache = cache = BlockCache(settings.block_cache_size)
@@ -243,18 +246,17 @@ class ReaderCore:
         if isinstance(where, Place):
             if options.path is not None or options.wal is not None:
                 raise InvalidError("a place has its path and its log's store", kind="invalid_path")
-            place = where
-        else:
-            place = open_place(
-                where,
-                options.path,
-                wal=options.wal,
-                read_only=True,
-                clock=options.clock,
-                rand=options.rand,
-            )
+            return cls(where, settings, options, closes=False)
+        place = open_place(
+            where,
+            options.path,
+            wal=options.wal,
+            read_only=True,
+            clock=options.clock,
+            rand=options.rand,
+        )
         try:
-            return cls(place, settings, options)
+            return cls(place, settings, options, closes=True)
         except BaseException:
             place.close()
             raise
@@ -310,7 +312,8 @@ class ReaderCore:
         if not self.follower.closed:
             self.follower.close()
             self.jobs.stop()
-            self.place.close()
+            if self._closes:
+                self.place.close()
 
 
 def _settings(given: ReaderSettings | Mapping[str, Any] | None) -> ReaderSettings:

@@ -7,6 +7,7 @@ import contextlib
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,11 +23,12 @@ from cenote.errors import (
     UnavailableError,
 )
 from cenote.lsm.checkpoints import Checkpoints
+from cenote.lsm.db import Db
 from cenote.lsm.format import BloomPolicy, Manifest, OutputSst
 from cenote.lsm.gc.sweep import Collector
 from cenote.lsm.manifest.state import commit_tiered
 from cenote.lsm.manifest.store import ManifestStore
-from cenote.lsm.place import Place
+from cenote.lsm.place import Place, open_place
 from cenote.lsm.reader import AsyncDbReader, DbReader
 from cenote.lsm.settings import GcSettings, ReaderSettings
 from cenote.lsm.writer import Writer
@@ -583,3 +585,23 @@ def test_a_store_that_fails_costs_a_look_and_nothing_that_was_seen(
     scene.clock.advance(60)
     reader.jobs.step()
     assert reader.get(b"k") == b"12"
+
+
+def test_what_a_uri_opened_is_closed_and_nothing_else(tmp_path: Path) -> None:
+    with Db.open(f"file://{tmp_path}/db", background=False) as db:
+        db.put(b"k", b"v")
+    uri = f"file://{tmp_path}/db"
+    with DbReader.open(uri, background=False) as reader:
+        place = reader._core.place
+        assert dict(reader.scan()) == {b"k": b"v"}
+    assert place.owned
+    kept = open_place(uri, read_only=True)
+    with DbReader.open(kept, background=False) as reader:
+        pass
+    with DbReader.open(kept, background=False) as reader:
+        assert reader.get(b"k") == b"v"
+    with pytest.raises(InvalidError):
+        DbReader.open(kept, path="db", background=False)
+    with pytest.raises(NotFoundError):
+        DbReader.open(f"file://{tmp_path}/none", background=False)
+    kept.close()
