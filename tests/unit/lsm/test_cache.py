@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 from concurrent.futures import ThreadPoolExecutor
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cenote.lsm.cache import META, BlockCache
@@ -89,6 +89,7 @@ def test_forgetting_does_not_pile_up_what_is_dead() -> None:
     assert cache.size == 3
 
 
+@settings(max_examples=100, deadline=None)
 @given(
     st.integers(0, 60),
     st.lists(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import layered
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from layered import NOW_MS, Join, merge, put, tombstone
 
@@ -63,6 +63,7 @@ ROWS = st.lists(
 )
 
 
+@settings(max_examples=100, deadline=None)
 @given(ROWS, st.integers(0, 10))
 def test_many_keys_follow_the_rule_of_one(rows: list[Row], seq_max: int) -> None:
     rows.sort(key=lambda row: (row[0], -row[2]))

@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cenote.errors import InvalidError, NotFoundError
@@ -180,6 +180,7 @@ def test_foreign_files_are_left_alone_and_torn_writes_are_not(scene: Scene) -> N
     assert [path.name for path in scene.files()] == ["notes.txt"]
 
 
+@settings(max_examples=50, deadline=None)
 @given(
     st.integers(0, 3000),
     st.lists(st.lists(st.tuples(st.integers(0, 999), st.integers(1, 300)), min_size=1), max_size=9),
