@@ -5,6 +5,7 @@ Owns: the handles of both faces. Does not own: how it is made durable (`cenote.l
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from typing import TYPE_CHECKING
 
@@ -68,9 +69,7 @@ class Written(_Handle):
 
         writer.when_durable(self.seq, told)
         if not ended.wait(timeout):
-            raise UnavailableError(
-                f"it is not durable after {timeout:g} s", kind="timeout", effect_unknown=True
-            )
+            raise _timed_out(timeout)
         if found:
             raise found[0]
 
@@ -96,10 +95,21 @@ class AsyncWritten(_Handle):
         self.created_ms = created_ms
         self._commits = commits
 
-    async def wait(self) -> None:
+    async def wait(self, timeout: float | None = None) -> None:
         """Return when it is durable; all who wait in one turn of the loop share one put.
 
         Cancellation: it is seen, and becomes durable with the next commit or the interval.
-        Raises ClosedError; UnavailableError: it is seen, may be durable, and is tried again.
+        Raises ClosedError; UnavailableError: it is seen, may be durable, and is tried again; the
+        kind is "timeout" when the time, in seconds, was up.
         """
-        await self._commits.durable(self.seq)
+        try:
+            async with asyncio.timeout(timeout):
+                await self._commits.durable(self.seq)
+        except TimeoutError as error:
+            raise _timed_out(timeout) from error
+
+
+def _timed_out(timeout: float | None) -> UnavailableError:
+    return UnavailableError(
+        f"it is not durable after {timeout or 0:g} s", kind="timeout", effect_unknown=True
+    )

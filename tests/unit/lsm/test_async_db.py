@@ -161,7 +161,13 @@ def test_a_timeout_of_asyncio_works() -> None:
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0.01):
                     await db.put(b"k", b"v")
+            written = await db.put(b"k", b"v", durable=False)
+            with pytest.raises(UnavailableError) as caught:
+                await written.wait(0.01)
+            assert caught.value.kind == "timeout"
             gate.opened.set()
+            await written.wait(30)
+            assert written.is_durable
             assert await db.get(b"k") == b"v"
 
     asyncio.run(main())
