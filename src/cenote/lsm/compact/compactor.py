@@ -75,8 +75,8 @@ class Compactor:
         self._scheduler = scheduler or SizeTiered(
             settings.sources_min, settings.sources_max, settings.size_ratio
         )
-        self._begin(epoch)
         self._polls = polls
+        self._begin(epoch)
         self._poll = settings.poll_ms / 1000
         self._looked_at: float | None = None
         self._lock = threading.RLock()
@@ -90,7 +90,9 @@ class Compactor:
 
     def _begin(self, epoch: int) -> None:
         worker_id = local_worker_id(epoch, self._mint.mint())
-        self._worker = Worker(self._tools, worker_id) if self._works else None
+        # In the writer's process the clock is the one that rows' times come from.
+        by_clock = not self._polls
+        self._worker = Worker(self._tools, worker_id, by_clock=by_clock) if self._works else None
         self._coordinator = Coordinator(self._tools, epoch, self._scheduler, self._worker)
         self._results: list[Result] = []
 
@@ -288,11 +290,15 @@ class Compactor:
     def compact(self, spec: Spec | None = None, *, rewrite: bool = False) -> None:
         """Do a compaction now, in this thread; None: merge each tree into one run.
 
-        `rewrite`: also trees that are one run, so that what has expired goes.
+        `rewrite`: also trees that are one run, so that what has expired, by this machine's clock,
+        goes.
         Raises as `submit`, what failed it, ClosedError, UnavailableError.
         """
         with self._manual:
             self._coordinator.paused = True
+            worker = self._worker
+            if worker is not None:
+                worker.by_clock = worker.by_clock or rewrite
             try:
                 if spec is not None:
                     self._wait_for(self.submit(spec))
@@ -300,6 +306,8 @@ class Compactor:
                     self._compact_all(rewrite)
             finally:
                 self._coordinator.paused = False
+                if worker is not None:
+                    worker.by_clock = not self._polls
         self.notify()
 
     def _compact_all(self, rewrite: bool) -> None:

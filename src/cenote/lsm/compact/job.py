@@ -48,8 +48,12 @@ class Tools:
     runner: Runner = field(default_factory=LocalRunner)
 
 
-def work_for(tools: Tools, manifest: Manifest, compaction: Compaction) -> Work:
+def work_for(
+    tools: Tools, manifest: Manifest, compaction: Compaction, *, by_clock: bool = False
+) -> Work:
     """Return the work of a compaction, by the latest manifest.
+
+    `by_clock`: what has expired by this machine's clock goes; else by the database's last tick.
 
     Raises ConflictError(kind="stale_compaction"), InvalidError(kind="invalid_compaction").
     """
@@ -73,7 +77,7 @@ def work_for(tools: Tools, manifest: Manifest, compaction: Compaction) -> Work:
         ),
         retention=Retention(
             seq_min=manifest.recent_snapshot_min_seq,
-            now_ms=manifest.last_l0_clock_tick,
+            now_ms=max(manifest.last_l0_clock_tick, tools.clock.now_ms() if by_clock else 0),
             bottom=not tree.runs or tree.runs[-1].id == oldest,
             operator=tools.operator,
             filter=tools.filter,

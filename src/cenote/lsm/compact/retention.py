@@ -18,8 +18,8 @@ Invariants:
 2. Rows come out in the order of a table, and no row has a number that it did not have.
 3. An exception of the operator or the filter leaves as it is.
 
-Why time is the database's last clock tick and not the compactor's clock: a machine whose clock is
-ahead would end values early.
+Why time is the database's last clock tick, unless the compactor lives with the writer or was asked
+to rewrite: a machine whose clock is ahead would end values early.
 """
 
 from __future__ import annotations

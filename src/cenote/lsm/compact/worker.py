@@ -58,11 +58,16 @@ class _Attempt:
 
 
 class Worker:
-    """A worker. Not thread-safe."""
+    """A worker. Not thread-safe.
 
-    def __init__(self, tools: Tools, worker_id: str) -> None:
+    `by_clock`: whether values expire by this machine's clock, or by the database's last tick alone,
+    which a machine whose clock is ahead cannot bring forward.
+    """
+
+    def __init__(self, tools: Tools, worker_id: str, *, by_clock: bool = False) -> None:
         self._tools = tools
         self.id = worker_id
+        self.by_clock = by_clock
         self._attempts: dict[str, _Attempt] = {}
         self._turn = 0
         self._beat_at = 0.0
@@ -129,7 +134,7 @@ class Worker:
         return begun
 
     def _begin(self, entry: Compaction, manifest: Manifest) -> Run:
-        work = work_for(self._tools, manifest, entry)
+        work = work_for(self._tools, manifest, entry, by_clock=self.by_clock)
         return self._tools.runner.begin(work, entry.context, entry.id)
 
     def _owns(self, entry: Compaction) -> bool:

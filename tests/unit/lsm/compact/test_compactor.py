@@ -14,6 +14,7 @@ from world import (
     compactions_of,
     compactor_of,
     content,
+    copy_of,
     drive,
     fill,
     manifest_of,
@@ -25,7 +26,7 @@ from world import (
 
 from cenote.base import ManualClock
 from cenote.errors import ClosedError, ConflictError, InvalidError, NotFoundError
-from cenote.lsm import MERGE, Entry
+from cenote.lsm import MERGE, PUT, Entry
 from cenote.lsm.compact.compactor import Compactor
 from cenote.lsm.compact.entries import claimed_by, put
 from cenote.lsm.compact.retention import KEEP, REMOVE
@@ -397,6 +398,27 @@ def test_a_filter_takes_values_out_or_changes_them() -> None:
     write(writer, (b"d", b"y"))
     compactor.compact()
     assert content(store) == {b"b": b"LONG", b"c": b"UP"}
+
+
+def test_values_expire_by_the_clock_of_who_writes_and_not_by_that_of_others() -> None:
+    store, clock = MemoryStore(), ManualClock(START_MS)
+    writer = writer_of(store, clock=clock)
+    compactor = Compactor.attach(writer)
+    writer.write([(b"short", b"v", PUT, 1000, None), (b"long", b"v", PUT, 10**9, None)])
+    writer.flush_memtable()
+    write(writer, (b"last", b"v"))
+    ahead = ManualClock(START_MS + 5000)
+    other = compactor_of(copy_of(store), clock=ahead)
+    other.compact()
+    assert {row[0] for row in rows_of(other._tools.place.store)} == {b"short", b"long", b"last"}
+    other.compact(rewrite=True)
+    assert {row[0] for row in rows_of(other._tools.place.store)} == {b"long", b"last"}
+    clock.advance(2)
+    compactor.compact()
+    assert {row[0] for row in rows_of(store)} == {b"long", b"last"}
+    clock.advance(10**6)
+    compactor.compact(rewrite=True)
+    assert {row[0] for row in rows_of(store)} == {b"last"}
 
 
 def test_versions_that_a_snapshot_sees_stay() -> None:
