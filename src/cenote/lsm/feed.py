@@ -223,7 +223,10 @@ class FedMerge:
     ) -> None:
         """With `pairs`, keys and values come instead of rows."""
         feeds: list[_RunFeed | _MemtableFeed] = [
-            _MemtableFeed(memtable, end, read) for memtable in memtables
+            _MemtableFeed(memtable, end, read)
+            for memtable in memtables
+            # What comes into an empty one is newer than the moment that is read.
+            if memtable.chains or read.seq_max is None
         ]
         feeds += [_RunFeed(slots, start, end, read) for slots in layers]
         self._feeds = feeds
