@@ -24,6 +24,7 @@ from enum import Enum
 from typing import Final, NamedTuple, TypeVar
 
 from cenote.errors import Error
+from cenote.lsm.fetching import fetch_all
 from cenote.objstore import ObjectStore
 
 __all__ = ["PENDING", "Fetch", "Fetched", "Pending", "Plan", "run", "run_async", "together"]
@@ -54,15 +55,16 @@ Plan = Generator[Sequence[Fetch], Fetched, T]
 
 
 def run(store: ObjectStore, plan: Plan[T]) -> T:
-    """Drive a plan to its end in this thread, and return its result.
+    """Drive a plan to its end, and return its result. Blocks.
 
-    Raises what the store raises and the plan does not catch.
+    The fetches of one step run at the same time where they go over a network. Raises what the store
+    raises and the plan does not catch.
     """
     try:
         wanted = next(plan)
         while True:
             try:
-                found = [_fetch(store, fetch) for fetch in wanted]
+                found = fetch_all(store, wanted)
             except Error as error:
                 wanted = plan.throw(error)
             else:
@@ -131,14 +133,6 @@ def together(plans: Sequence[Plan[T]]) -> Plan[list[T]]:
         for plan in plans:
             plan.close()
     return [results[at] for at in range(len(plans))]
-
-
-def _fetch(store: ObjectStore, fetch: Fetch) -> Sequence[bytes]:
-    path, ranges = fetch
-    if len(ranges) == 1:
-        start, end = ranges[0]
-        return (store.get_range(path, start, end),)
-    return store.get_ranges(path, ranges)
 
 
 async def _fetch_async(store: ObjectStore, fetch: Fetch) -> Sequence[bytes]:
