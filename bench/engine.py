@@ -24,6 +24,26 @@ from typing import Any
 from bench.rounds import Verdicts, median, options, ratio, scratch, table
 
 CONTENDERS = {"cenote": "engine_cenote", "slatedb": "engine_wheel"}
+# What a program does before its first operation, told in milliseconds by the clock and of CPU.
+START = """
+from time import perf_counter, process_time
+began, cpu = perf_counter(), process_time()
+import asyncio
+{imports}
+async def main():
+    db = await {opened}
+    await {closed}
+asyncio.run(main())
+print((perf_counter() - began) * 1e3, (process_time() - cpu) * 1e3)
+"""
+STARTS = {
+    "cenote": ("import cenote", "cenote.AsyncDb.open('memory://')", "db.close()"),
+    "slatedb": (
+        "import slatedb.uniffi as s",
+        "s.DbBuilder('db', s.ObjectStore.resolve('memory:///')).build()",
+        "db.shutdown()",
+    ),
+}
 ALONE = {"its engine alone": "engine_alone"}
 ALONE_CALLS = ("batch", "scan", "compact")
 
@@ -198,6 +218,24 @@ def measure(args: Any, kind: str, place: Path | None, aims: dict[Any, float]) ->
     return results
 
 
+def start_up(rounds: int) -> Results:
+    """Import, open and close in a new process."""
+    seen: dict[str, list[float]] = {name: [] for name in STARTS}
+    cpu: dict[str, list[float]] = {name: [] for name in STARTS}
+    for turn in range(rounds + 1):
+        for name, (imports, opened, closed) in STARTS.items():
+            code = START.format(imports=imports, opened=opened, closed=closed)
+            done = subprocess.run(
+                [sys.executable, "-c", code], check=True, capture_output=True, text=True
+            )
+            if turn:  # the first fills the page cache
+                by_clock, of_cpu = map(float, done.stdout.split())
+                seen[name].append(by_clock)
+                cpu[name].append(of_cpu)
+    what = "import, open, close, ms"
+    return {("start", what): seen, (CPU, "start", what): cpu}
+
+
 def tell(kind: str, what: str, seen: dict[str, list[float]]) -> None:
     """Print a row as soon as there is one, on standard error."""
     cells = [f"{name} {median(values):.2f}" for name, values in seen.items()]
@@ -212,6 +250,8 @@ def main() -> int:
     args = parser.parse_args()
     results: Results = {}
     aims: dict[Any, float] = {}
+    results |= start_up(args.rounds)
+    aims["start", "import, open, close, ms"] = 1 / 3
     with scratch(args.folder) as folder:
         for kind, place in (("memory", None), ("directory", folder / "engines")):
             if kind not in args.without:
