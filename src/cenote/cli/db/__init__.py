@@ -25,12 +25,14 @@ COMMANDS: dict[str, str] = {
     "manifest": "Look at manifests, the versions of a database.",
     "wal": "Look at the files of the log.",
     "sst": "Look at table files, and check them.",
+    "compactions": "List compactions that are asked for, under way or just done.",
     "checkpoints": "List, make, refresh and delete checkpoints.",
     "clone": "Make a database of another's state, copying no tables.",
     "changes": "Print what was written, in order, as it was logged.",
     "compact": "Merge table files.",
     "gc": "Remove files that nothing needs any more.",
     "verify": "Check a whole database, byte by byte.",
+    "drop": "Delete a whole database.",
     "bench": "Measure writes and reads.",
 }
 
@@ -62,6 +64,6 @@ def command() -> None:
     az://CONTAINER/DB, file:///DIR/DB or a plain path, sqlite://DIR/BUCKET?prefix=DB. SlateDB's
     databases are taken as well.
 
-    put, delete, checkpoints (but list), clone, compact, gc --yes and bench write; nothing else
-    does.
+    put, delete, checkpoints (but list), clone, compact, gc --yes, drop --yes and bench write;
+    nothing else does.
     """

@@ -201,6 +201,7 @@ INSPECTION = [
     ["get", "key:000003"],
     ["scan", "--prefix", "key:"],
     ["changes"],
+    ["compactions"],
 ]
 
 

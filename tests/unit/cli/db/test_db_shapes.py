@@ -26,6 +26,7 @@ COMMANDS = [
     (["sst", "verify"], "0.17.0-runs", "sst verify: a table"),
     (["checkpoints", "list"], "0.17.0-runs", "checkpoints: a checkpoint"),
     (["info"], "0.17.0-runs", "info: a database"),
+    (["compactions"], "0.17.0-runs", "a compaction"),
     (["gc"], "0.17.0-runs", "gc: a collection"),
     (["verify"], "0.17.0-runs", "verify: a report"),
     (["manifest", "show"], "0.17.0-runs", "manifest show: a manifest"),
