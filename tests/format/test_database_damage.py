@@ -193,7 +193,7 @@ def test_the_whole_database_is_right(database: tuple[Objects, dict[bytes, bytes]
 
 
 def test_damage(database: tuple[Objects, dict[bytes, bytes]]) -> None:
-    damage_all(database, 37, random.randrange(1 << 30))
+    damage_all(database, 61, random.randrange(1 << 30))
 
 
 @pytest.mark.slow

@@ -474,7 +474,7 @@ class SegmentedMachine(DbMachine):
 
 
 QUICK = settings(
-    max_examples=60,
+    max_examples=30,
     stateful_step_count=40,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],

@@ -50,7 +50,7 @@ def test_the_same_seed_is_the_same_trace_in_any_process() -> None:
     hashes = set()
     for hash_seed in ("1", "2"):
         run = subprocess.run(
-            [sys.executable, "-m", "cenote.testing.sim", "--count", "12", "--small", "--hash"],
+            [sys.executable, "-m", "cenote.testing.sim", "--count", "6", "--small", "--hash"],
             env={**os.environ, "PYTHONHASHSEED": hash_seed},
             cwd=Path(__file__).parent,
             capture_output=True,
