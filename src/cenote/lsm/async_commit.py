@@ -20,7 +20,7 @@ from typing import Final
 from weakref import WeakKeyDictionary
 
 from cenote.errors import Error, UnavailableError
-from cenote.lsm.intake import STALL_SECONDS
+from cenote.lsm.admission import STALL_SECONDS
 from cenote.lsm.writer import Writer
 from cenote.objstore import MemoryStore
 

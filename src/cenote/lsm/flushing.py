@@ -19,10 +19,11 @@ from weakref import ref
 
 from cenote.base import Clock, Rand
 from cenote.errors import ClosedError, Error, UnavailableError
+from cenote.lsm.admission import STALL_SECONDS
 from cenote.lsm.flush import Flusher, layout_of
 from cenote.lsm.format import BloomPolicy, Checkpoint, Manifest, UlidMint, encode_tracker, mint_uuid
 from cenote.lsm.guard import Guard
-from cenote.lsm.intake import STALL_SECONDS, Intake
+from cenote.lsm.intake import Intake
 from cenote.lsm.jobs import Jobs
 from cenote.lsm.manifest.state import FlushMark, add_checkpoint, newest_l0_id
 from cenote.lsm.manifest.store import ManifestStore

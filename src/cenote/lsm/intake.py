@@ -1,8 +1,8 @@
-"""Taking rows: the lock, the numbers, the memtables, and when writers wait.
+"""Taking rows: the numbers, the memtables, the view.
 
-Owns: sequence numbers, creation times, what is in memory, the view reads begin with, pins,
-back-pressure.
-Does not own: durability, table files, the end (`cenote.lsm.writer`, which is built on this).
+Owns: sequence numbers, creation times, what is in memory, the view reads begin with, pins.
+Does not own: when writers wait (`admission`), durability, table files, the end (`flushing`,
+`writer`, which are built on this).
 
 A write takes the lock, gets the next number, goes into the memtable and into what waits for the
 log, and is published by one assignment.
@@ -14,18 +14,17 @@ Invariants:
 3. The view is one value: the memtables that are not in its manifest, above the tables that are.
    A manifest that holds a memtable's rows takes that memtable's place in one assignment.
 4. Versions that a pin or a reader of durable rows may read are not let go.
-5. Writers wait while memtables hold `unflushed_size_max` bytes, and for nothing else.
 """
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from cenote.base import Clock
-from cenote.errors import ClosedError, Error, InvalidError, UnavailableError
+from cenote.errors import InvalidError, UnavailableError
+from cenote.lsm.admission import Admission
 from cenote.lsm.entry import MERGE, TOMBSTONE, Row
 from cenote.lsm.format import SEQ_MAX, Manifest
 from cenote.lsm.guard import Guard
@@ -45,10 +44,7 @@ if TYPE_CHECKING:
     from cenote.lsm.batch import Op
     from cenote.lsm.merge import MergeOperator
 
-__all__ = ["STALL_SECONDS", "Intake", "Written", "unflushed"]
-
-STALL_SECONDS: Final = 60.0
-"""How long a write waits for memory before it fails."""
+__all__ = ["Intake", "Written"]
 
 
 class Written(NamedTuple):
@@ -61,19 +57,11 @@ class Written(NamedTuple):
 _written: Final = tuple.__new__
 
 
-def unflushed(error: Error) -> UnavailableError:
-    """Make the error of a write that was not taken, because a flush failed with `error`."""
-    return UnavailableError(
-        f"memtables are full, and flushing them fails: {error.message}", kind=error.kind
-    )
-
-
-class Intake:
+class Intake(Admission):
     """What a writer has in memory. Thread-safe.
 
     `view` is what reads begin with, `last_seq` the newest write that is published. `noting`, when
-    it is set, is called under the lock with the number and the operations of each write. `error` is
-    why everything raises ClosedError, None while it does not.
+    it is set, is called under the lock with the number and the operations of each write.
     """
 
     def __init__(
@@ -88,10 +76,8 @@ class Intake:
         clock: Clock,
         metrics: Metrics,
     ) -> None:
-        self.settings = settings
+        super().__init__(settings, clock, metrics)
         self.tables = tables
-        self.clock = clock
-        self.metrics = metrics
         self.merge_operator = merge_operator
         self.segment_extractor = segment_extractor
         self.noting: Callable[[int, Sequence[Op]], None] | None = None
@@ -100,11 +86,7 @@ class Intake:
         self.view = View(tables, manifest, (Memtable(manifest.replay_after_wal_id + 1),))
         self._guard = guard
         self._operator_noted = False
-        self._lock = threading.Lock()
-        self._changed = threading.Condition(self._lock)  # relief, a manifest, the end
         self._memtable = self.view.memtables[0]
-        self._frozen_bytes = 0
-        self._freeze_at = settings.l0_sst_size
         self._tick = manifest.last_l0_clock_tick
         self._ttl = settings.default_ttl_ms
         self._pins: dict[int, int] = {}
@@ -112,11 +94,6 @@ class Intake:
         self._unpinned: deque[int] = deque()
         self._log: WalWriter | None = None
         self._flushed_seq = self.last_seq
-        self._barred = False
-        self._stalled_at: float | None = None
-        self._stalled: list[Callable[[UnavailableError | None], None]] = []
-        self._flush_error: Error | None = None
-        self.error: ClosedError | None = None
         self.log_asleep = True  # whether the log's job has to be woken by the next write
 
     # What is done elsewhere.
@@ -295,54 +272,7 @@ class Intake:
             for key, value, kind, ttl, at in ops
         ]
 
-    # Back-pressure.
-
-    def _admitted(self) -> bool:
-        """Tell that a write may not pass. Requires: the lock. Raises ClosedError."""
-        if self.error is not None:
-            raise self.error.with_traceback(None)
-        if self._stalled_at is None:
-            self._stalled_at = self.clock.monotonic()
-            self.metrics.stalls += 1
-        return False
-
-    def wait_relieved(self) -> None:
-        """Return when writes are admitted again, or will say why not.
-
-        Raises UnavailableError when flushing fails, or makes no progress. For a thread that may
-        wait, with jobs running; others use `when_relieved`.
-        """
-        with self._changed:
-            self._changed.wait_for(
-                lambda: not self._barred or self.error or self._flush_error, STALL_SECONDS
-            )
-            if self.error is None and self._barred:
-                raise self._stalled_error()
-
-    def _stalled_error(self) -> UnavailableError:
-        error = self._flush_error
-        if error is None:
-            return UnavailableError(
-                "memtables are full, and level 0 is",
-                kind="stalled",
-                hint="is there a compactor?",
-            )
-        return unflushed(error)
-
-    def when_relieved(self, callback: Callable[[UnavailableError | None], None]) -> None:
-        """Have `callback` called when writes are admitted again, or a flush has failed.
-
-        With the error then, else with None; from any thread, maybe from this one before the
-        return; it must not block.
-        """
-        error = None
-        with self._lock:
-            if self._barred and self.error is None:
-                if self._flush_error is None:
-                    self._stalled.append(callback)
-                    return
-                error = self._stalled_error()
-        callback(error)
+    # Memtables.
 
     def _freeze(self) -> bool:
         """Freeze the memtable, if it has rows. Requires: the lock."""
@@ -359,29 +289,6 @@ class Intake:
         self._press()
         self._frozen()
         return True
-
-    def _press(self) -> list[Callable[[UnavailableError | None], None]]:
-        """Work out the back-pressure anew; return who is to be told. Requires: the lock."""
-        left = self.settings.unflushed_size_max - self._frozen_bytes
-        self._freeze_at = max(min(self.settings.l0_sst_size, left), 1)
-        self._barred = left <= 0 or self.error is not None
-        if self._barred and self.error is None:
-            return []
-        if self._stalled_at is not None:
-            self.metrics.stall_ms += int((self.clock.monotonic() - self._stalled_at) * 1000)
-            self._stalled_at = None
-        told, self._stalled = self._stalled, []
-        self._changed.notify_all()
-        return told
-
-    def _note_flush_error(self, error: Error) -> None:
-        with self._lock:
-            self._flush_error = error
-            told, self._stalled = self._stalled, []
-            stalled = self._stalled_error()
-            self._changed.notify_all()
-        for callback in told:
-            callback(stalled)
 
     def _freeze_now(self) -> int:
         """Freeze the memtable; return the number up to which all is in frozen ones."""

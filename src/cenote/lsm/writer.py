@@ -19,10 +19,11 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from cenote.errors import ClosedError, UnavailableError
+from cenote.lsm.admission import STALL_SECONDS, unflushed
 from cenote.lsm.entry import Row
 from cenote.lsm.flushing import Flushing, Parts
 from cenote.lsm.format import SEQ_MAX, Manifest
-from cenote.lsm.intake import STALL_SECONDS, Written, unflushed
+from cenote.lsm.intake import Written
 from cenote.lsm.jobs import FLUSH, Job, Jobs
 from cenote.lsm.manifest.store import check_epochs
 from cenote.lsm.plan import Pending
