@@ -479,7 +479,7 @@ QUICK = settings(
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )
-LONG = settings(QUICK, max_examples=1500, stateful_step_count=80)
+LONG = settings(QUICK, max_examples=400, stateful_step_count=80)
 
 
 class TestDb(DbMachine.TestCase):
