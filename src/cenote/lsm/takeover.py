@@ -83,6 +83,7 @@ def take_over(
     listed: list[tuple[int, ObjectMeta]] = []
     if found is not None:
         _check_extractor(found.value, extractor)
+        _check_wal_store(found.value, place)
         listed = wal.listed(max(found.value.replay_after_wal_id - 1, 0))
         _check_present(found.value, listed, wal)
     failpoint.hit("lsm.open.before_claim")
@@ -91,6 +92,7 @@ def take_over(
         compactor=compactor,
         first=lambda: new_manifest(extractor),
         absent=found is None,
+        wal_apart=place.has_wal_store,
     )
     failpoint.hit("lsm.open.after_claim")
     if place.doubted:
@@ -123,6 +125,15 @@ def _check_extractor(manifest: Manifest, extractor: str | None) -> None:
             f"not by {extractor!r}",
             kind="segment_extractor",
             hint="open it with the extractor it was made with",
+        )
+
+
+def _check_wal_store(manifest: Manifest, place: Place) -> None:
+    if manifest.wal_store_uri is not None and not place.has_wal_store:
+        raise InvalidError(
+            f"the log of this database is in {manifest.wal_store_uri}",
+            kind="wal_store",
+            hint="pass wal=, naming that store",
         )
 
 

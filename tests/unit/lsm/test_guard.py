@@ -9,7 +9,8 @@ import writing
 from writing import ROOT, Concat, contents, get, opened, put
 
 from cenote.errors import DataError, InvalidError, UnavailableError
-from cenote.lsm.format import decode_manifest, encode_manifest, wal_name
+from cenote.lsm.format import Manifest, decode_manifest, encode_manifest, wal_name
+from cenote.lsm.manifest import store as manifest_files
 from cenote.objstore import MemoryStore
 
 
@@ -127,3 +128,24 @@ def test_an_unfinished_clone_is_not_opened() -> None:
     with pytest.raises(UnavailableError) as failed:
         opened(store)
     assert failed.value.kind == "not_initialized"
+
+
+def test_an_old_manifest_tells_where_its_log_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Version 1 names the log's store: it is asked for, and told no more once it is noted."""
+    store, log = MemoryStore(), MemoryStore()
+    put(opened(store, wal=log), b"a", b"1")
+    store.delete(f"{ROOT}/cenote/guard.json")
+    decode = manifest_files.decode_manifest
+
+    def as_version_1(data: bytes) -> Manifest:
+        found = decode(data)
+        return found if found.writer_epoch > 1 else replace(found, wal_store_uri="s3://logs")
+
+    monkeypatch.setattr(manifest_files, "decode_manifest", as_version_1)
+    before = writing.snapshot(store)
+    with pytest.raises(InvalidError) as failed:
+        opened(store)
+    assert failed.value.kind == "wal_store"
+    assert "s3://logs" in str(failed.value)
+    assert writing.snapshot(store) == before
+    assert contents(store, wal=log) == {b"a": b"1"}

@@ -271,13 +271,15 @@ def claim_writer(
     compactor: bool,
     first: Callable[[], Manifest],
     absent: bool = False,
+    wal_apart: bool = False,
 ) -> Version[Manifest]:
     """Take the writer's next epoch, and with `compactor` the compactor's, in one change.
 
     `first` makes the manifest where there is none; `absent` tells that there was none a moment ago,
-    and saves to look. Every earlier writer is fenced from its next
-    manifest on; its log must be fenced too. Raises UnavailableError(kind="not_initialized") for a
-    clone that is still being made, UnsupportedError for a manifest that must not be written.
+    and saves to look. `wal_apart`: the log's own store is at hand, so that a manifest of version 1
+    that tells where it is need not any more. Every earlier writer is fenced from its next manifest
+    on; its log must be fenced too. Raises UnavailableError(kind="not_initialized") for a clone that
+    is still being made, UnsupportedError for a manifest that must not be written.
     """
 
     def edit(current: Version[Manifest] | None) -> Manifest:
@@ -292,6 +294,7 @@ def claim_writer(
             manifest,
             writer_epoch=manifest.writer_epoch + 1,
             compactor_epoch=manifest.compactor_epoch + (1 if compactor else 0),
+            wal_store_uri=None if wal_apart else manifest.wal_store_uri,
         )
 
     return manifests.update(edit, absent=absent)
