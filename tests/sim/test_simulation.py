@@ -1,7 +1,7 @@
 """Whole engines over a store that misbehaves: by every seed, no law is broken.
 
-The slow test runs 600 long histories. Nights run `CENOTE_SIM_SEEDS=10000 pytest tests/sim -m slow`,
-and `CENOTE_SIM_FIRST` says where the seeds begin. A failure tells its seed, and how to run it alone.
+The slow test runs 600 long histories. Nights run `CENOTE_SIM_SEEDS=10000 pytest tests/sim -m slow`;
+`CENOTE_SIM_FIRST` says where the seeds begin. A failure tells its seed, and how to run it alone.
 """
 
 from __future__ import annotations
