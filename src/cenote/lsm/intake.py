@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from cenote.base import Clock
 from cenote.errors import InvalidError, UnavailableError
@@ -52,9 +52,6 @@ class Written(NamedTuple):
 
     seq: int
     created_ms: int
-
-
-_written: Final = tuple.__new__
 
 
 class Intake(Admission):
@@ -163,7 +160,7 @@ class Intake(Admission):
                 self._freeze()
         if self.log_asleep:
             self._wake_log()
-        return _written(Written, (number, now))
+        return Written(number, now)
 
     def write_one(
         self,
@@ -172,8 +169,11 @@ class Intake(Admission):
         kind: int,
         ttl_ms: Ttl = None,
         expire_at_ms: int | None = None,
-    ) -> Written | Pending:
-        """Take one operation, as `try_write` does, at half the cost."""
+    ) -> tuple[int, int] | Pending:
+        """Take one operation, as `try_write` does, at half the cost.
+
+        Returns the fields of a `Written`, which would cost as much again.
+        """
         if kind == MERGE or self.segment_extractor is not None:
             return self.try_write([(key, value, kind, ttl_ms, expire_at_ms)])
         with self._lock:
@@ -217,7 +217,7 @@ class Intake(Admission):
                 self._freeze()
         if self.log_asleep:
             self._wake_log()
-        return _written(Written, (number, now))
+        return number, now
 
     def _finish(self, rows: list[Row]) -> None:
         """Take the rows of a write that a signal broke off, so that it is not half there.

@@ -72,7 +72,7 @@ class Watched:
 
     def _noted(self, given: Sequence[tuple[bytes, int]], written: Any) -> Any:
         # Back-pressure takes nothing yet; one write may pass both ways in.
-        seq = getattr(written, "seq", None)
+        seq = written[0] if isinstance(written, tuple) else None
         if not given or seq is None or seq in self._branch.seqs[-1:]:
             return written
         expected = self._expected.pop(_me(), None)
