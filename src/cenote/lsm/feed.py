@@ -287,8 +287,9 @@ class FedMerge:
     def _begin(self, wanted: int) -> Scanner:
         read = self._read
         start = self._start if self._last is None else self._last + b"\0"
+        share = wanted // max(len(self._feeds), 1)
         for feed in self._feeds:
-            feed.begin(start, wanted)
+            feed.begin(start, share)
 
         def fold(versions: list[Row]) -> Row | None:
             return fold_versions(versions, read.now_ms, read.operator)
