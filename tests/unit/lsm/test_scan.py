@@ -350,3 +350,20 @@ def test_a_scan_goes_on_after_a_fetch_that_failed(reverse: bool) -> None:
     assert [row[0] for row in found] == sorted(
         (b"key%06d" % n for n in range(9000)), reverse=reverse
     )
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_rows_that_are_in_memory_and_in_a_file_count_once(reverse: bool) -> None:
+    """So it is for a moment, when a flush has been written and its memtable is still there."""
+    rows = [
+        *(layered.merge(b"key%03d" % n, b"%d" % seq, seq) for n in range(200) for seq in (1, 2)),
+        *(layered.put(b"key%03d" % n, b"p", 3) for n in range(0, 200, 3)),
+        *(layered.tombstone(b"key%03d" % n, 4) for n in range(0, 200, 7)),
+    ]
+    view = Files().view([Layer(rows), Layer(rows, "memtable")])
+    wanted = layered.seen([Layer(rows)])
+    found = {row[0]: row[1] for row in layered.scan_all(view, READ, reverse=reverse)}
+    assert found == wanted
+    for n in range(200):
+        key = b"key%03d" % n
+        assert layered.get(view, key, READ) == wanted.get(key)
