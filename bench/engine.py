@@ -269,12 +269,20 @@ def told(share: float) -> str:
 def report(results: Results, aims: dict[Any, float]) -> int:
     """Print the table and compare with the aims."""
     lines = []
-    for (kind, what), seen in results.items():
+    for name, seen in results.items():
+        if name[0] == CPU:
+            continue
         ours, theirs = seen["cenote"], seen["slatedb"]
-        share = ratio(ours, theirs)
-        told = f"{share:.2f}" if share > 0.3 else f"1/{1 / share:.0f}"
-        lines.append([f"{kind}: {what}", f"{median(ours):.2f}", f"{median(theirs):.2f}", told])
-    table(["us, unless it says otherwise", "cenote", "slatedb", "ratio"], lines)
+        line = [": ".join(name), f"{median(ours):.2f}", f"{median(theirs):.2f}"]
+        line.append(told(ratio(ours, theirs)))
+        cpu = results.get((CPU, *name))
+        line.append(told(ratio(cpu["cenote"], cpu["slatedb"])) if cpu else "")
+        for other in ALONE:
+            alone = seen.get(other)
+            line += [f"{median(alone):.2f}", told(ratio(ours, alone))] if alone else ["", ""]
+        lines.append(line)
+    head = ["us, unless it says otherwise", "cenote", "slatedb", "ratio", "of CPU", *ALONE, "ratio"]
+    table(head, lines)
     verdicts = Verdicts()
     for (kind, what), aim in aims.items():
         seen = results[kind, what]
