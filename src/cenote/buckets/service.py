@@ -136,12 +136,14 @@ class Store:
 
         Raises NotFoundError(kind="no_such_bucket"). Cost: a look-up when it was used before.
         """
+        if name[:1] == ".":  # a file beside the buckets, which is none
+            raise NotFoundError(f"bucket {name} does not exist", kind="no_such_bucket", bucket=name)
         return self._directory.open(name)
 
     def has_bucket(self, name: str) -> bool:
         """Tell whether the bucket exists."""
         try:
-            self._directory.open(name)
+            self.bucket(name)
         except NotFoundError:
             return False
         return True
@@ -191,6 +193,7 @@ class Store:
         Raises ConflictError(kind="bucket_not_empty"); NotFoundError(kind="no_such_bucket").
         """
         self._check_writable()
+        self.bucket(name)
         self._directory.delete(name, tables.close_if_empty(name))
 
     def list_buckets(

@@ -24,12 +24,10 @@ Invariants:
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -50,6 +48,14 @@ from cenote.sqldb.bodies import INLINE_LIMIT
 from cenote.sqldb.bucketfile import BucketFile
 from cenote.sqldb.commit import Scheduler
 from cenote.sqldb.faults import translate
+from cenote.sqldb.filenames import (
+    LOCK_TABLES,
+    SUFFIX,
+    is_bucket_file,
+    is_file_name,
+    path_of,
+    scan,
+)
 from cenote.sqldb.housekeeper import Housekeeper
 from cenote.sqldb.idleness import Idleness
 from cenote.sqldb.packfile import sync_folder
@@ -59,22 +65,10 @@ from cenote.sqldb.schema import create_tables, header_verdict
 from cenote.sqldb.syncers import Syncers
 from cenote.sqldb.tenure import Tenure, make_root, take_lock
 
-__all__ = [
-    "INLINE_MAX",
-    "LOCK_TABLES",
-    "Directory",
-    "is_bucket_name",
-    "is_file_name",
-    "no_bucket",
-    "path_of",
-    "scan",
-]
+__all__ = ["INLINE_MAX", "Directory", "no_bucket"]
 
 INLINE_MAX: Final = 32 << 10
-LOCK_TABLES: Final = ".tables"
 AWAKE_MAX: Final = 64
-_NAME: Final = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
-_SUFFIX: Final = ".sqlite3"
 
 failpoint.register(
     "create.built",
@@ -291,7 +285,7 @@ class Directory:
         # Nothing of this name is open here: a look into the file costs SQLite no locks.
         target = path_of(self.root, record.name)
         try:
-            if target.is_symlink() or (target.exists() and not _is_bucket(target)):
+            if target.is_symlink() or (target.exists() and not is_bucket_file(target)):
                 raise AlreadyExistsError(
                     f"{target} is another program's file",
                     kind="foreign_file",
@@ -313,7 +307,7 @@ class Directory:
 
     def _build(self, record: BucketRecord, target: Path) -> None:
         bucket_id = self._rand.bytes(16)
-        new = self._own / "new" / f"{bucket_id.hex()}{_SUFFIX}"
+        new = self._own / "new" / f"{bucket_id.hex()}{SUFFIX}"
         try:
             connection = apsw.Connection(str(new))
             try:
@@ -358,7 +352,7 @@ class Directory:
         with self._lock:
             if target.exists() or name in self._changing:
                 raise _exists(name)
-            packs = file.with_name(f"{file.name.removesuffix(_SUFFIX)}.packs")
+            packs = file.with_name(f"{file.name.removesuffix(SUFFIX)}.packs")
             if packs.exists():
                 packs.rename(target.with_name(packs.name))
             for tail in ("-wal", "-shm"):
@@ -410,7 +404,7 @@ class Directory:
 
     def _move_out(self, name: str, trash: Path) -> None:
         file = path_of(self.root, name)
-        packs = file.with_name(f"{file.name.removesuffix(_SUFFIX)}.packs")
+        packs = file.with_name(f"{file.name.removesuffix(SUFFIX)}.packs")
         if packs.exists():
             packs.rename(trash / packs.name)
             sync_folder(file.parent)
@@ -484,63 +478,6 @@ class Directory:
     def _require_writable(self) -> None:
         if self.read_only:
             raise DeniedError(f"{self.root} is open read-only", kind="read_only")
-
-
-def scan(
-    root: Path, unless_open: Callable[[str, Callable[[], str | None]], str | None]
-) -> list[tuple[str, str | None]]:
-    """Return what may be buckets in `root`: names, and why one is not served, or None.
-
-    `unless_open(name, look)` returns what `look` does, or None without calling it when this process
-    has the bucket open: to close a file gives up all of the process's POSIX locks on it, SQLite's
-    too, and another program's SQLite may then take itself for the last user and remove the log.
-    Raises UnavailableError.
-    """
-    found: list[tuple[str, str | None]] = []
-    try:
-        with os.scandir(root) as entries:
-            for entry in entries:
-                if entry.name.endswith(_SUFFIX):
-                    name = entry.name.removesuffix(_SUFFIX)
-                    note = unless_open(name, partial(_verdict, entry))
-                    found.append((entry.name if note else name, note))
-    except OSError as error:
-        raise translate(error, f"listing {root}") from error
-    return sorted(found, key=lambda item: item[0])
-
-
-def _verdict(entry: os.DirEntry[str]) -> str | None:
-    if not is_bucket_name(entry.name.removesuffix(_SUFFIX)):
-        return "not a bucket's name"
-    try:
-        if not entry.is_file(follow_symlinks=False):
-            return "not a plain file"
-        with open(entry.path, "rb") as file:  # noqa: PTH123 - it is a path already
-            return header_verdict(file.read(100))
-    except OSError as error:
-        return f"unreadable: {error.strerror}"
-
-
-def is_bucket_name(name: str) -> bool:
-    """Tell whether a bucket's file may have this name."""
-    return _NAME.fullmatch(name) is not None and ".." not in name
-
-
-def is_file_name(name: str) -> bool:
-    """Tell whether there may be a file of this name: a bucket's, or the lock tables'."""
-    return name == LOCK_TABLES or is_bucket_name(name)
-
-
-def path_of(root: Path, name: str) -> Path:
-    """Return where a bucket's file, or the lock tables', is. Requires: `is_file_name`."""
-    if name == LOCK_TABLES:
-        return root / ".cenote" / f"tables{_SUFFIX}"
-    return root / f"{name}{_SUFFIX}"
-
-
-def _is_bucket(path: Path) -> bool:
-    with path.open("rb") as file:
-        return header_verdict(file.read(100)) is None
 
 
 def _exists(name: str) -> AlreadyExistsError:

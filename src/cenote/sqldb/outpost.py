@@ -33,8 +33,9 @@ from cenote.ports import BucketRecord, Change, Extent
 from cenote.sqldb.bodies import SqliteBodies
 from cenote.sqldb.bucketfile import ReadingIndex
 from cenote.sqldb.commit import Done
-from cenote.sqldb.directory import INLINE_MAX, is_file_name, no_bucket, path_of, scan
+from cenote.sqldb.directory import INLINE_MAX, no_bucket
 from cenote.sqldb.faults import translate
+from cenote.sqldb.filenames import is_file_name, path_of, scan
 from cenote.sqldb.generations import Generations
 from cenote.sqldb.leasefile import ForeignPins
 from cenote.sqldb.packfile import FRAME_HEAD, PackFile

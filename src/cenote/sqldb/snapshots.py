@@ -23,8 +23,9 @@ from typing import Final
 
 from cenote.errors import InvalidError, NotFoundError
 from cenote.ports import IndexTxn
-from cenote.sqldb.directory import LOCK_TABLES, Directory, path_of
+from cenote.sqldb.directory import Directory
 from cenote.sqldb.faults import translate
+from cenote.sqldb.filenames import LOCK_TABLES, path_of
 from cenote.sqldb.packfile import sync_folder
 
 __all__ = ["Snapshots"]

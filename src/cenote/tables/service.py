@@ -128,6 +128,8 @@ class LockTables:
             return self._nothing(change) if file is None else file.index.commit(change)
         name = next(iter(named_tables(change.request)), "")
         try:
+            if wanted == _FILE:
+                raise NotFoundError(f"bucket {wanted} does not exist")
             bucket = self._buckets.open(wanted)
         except NotFoundError as error:
             return answer_of(refuse_binding(error.message))

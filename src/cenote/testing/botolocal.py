@@ -68,6 +68,10 @@ class _Connection(http.client.HTTPConnection):
         self.sock = self._connected()
         self.sock.settimeout(_TIMEOUT)
 
+    def __del__(self) -> None:
+        # boto3's clients are dropped, not closed.
+        self.close()
+
 
 class _Lines:
     """The connections of a client."""
