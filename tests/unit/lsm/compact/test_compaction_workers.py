@@ -22,6 +22,7 @@ from world import (
 
 from cenote.base import ManualClock, SeededRand
 from cenote.lsm import MERGE, open_place
+from cenote.lsm.compact.entries import claimed_by, put
 from cenote.lsm.compact.service import CompactionWorker
 from cenote.lsm.format import CompactionStatus
 from cenote.objstore import MemoryStore, ObjectStore
@@ -108,6 +109,24 @@ def test_a_worker_dies_and_another_goes_on_from_its_last_heartbeat() -> None:
     drive(coordinator)
     assert [v.sst_id for v in manifest_of(store).tree.runs[0].views][: len(done)] == done
     assert content(store) == expected
+
+
+def test_a_heartbeat_never_takes_a_claim_from_another() -> None:
+    store = MemoryStore()
+    clock = ManualClock(START_MS)
+    writer = writer_of(store, compactor={"enabled": False})
+    fill(writer, 4, rows=300)
+    coordinator = compactor_of(store, clock=clock, works=False, compactor=SMALL)
+    drive(coordinator)
+    worker = worker_of(store, clock, 11, window=500)
+    worker.run()
+    assert worker.busy
+    theirs = claimed_by(compactions_of(store).recent[0], "another", clock.now_ms())
+    coordinator._tools.compactions.update(lambda now: put(now.value, [theirs]))  # type: ignore[union-attr]
+    clock.advance(11)
+    worker.run()
+    assert not worker.busy
+    assert compactions_of(store).recent == (theirs,)
 
 
 def test_two_workers_share_what_there_is() -> None:
