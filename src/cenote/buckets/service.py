@@ -444,7 +444,7 @@ class Store:
         """
         return [
             finding
-            for name in self.directory.names()
+            for name in self.directory.file_names()
             for finding in self.directory.open(name).check(deep=deep)
         ]
 
