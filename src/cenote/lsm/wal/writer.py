@@ -174,7 +174,8 @@ class WalWriter:
     def last_file_up_to(self, seq: int) -> int | None:
         """Return the last file that has no rows above `seq`; None when no file since is so."""
         found = None
-        for number, last_seq in self.written:
+        # A copy, made in one step: a commit in another thread adds to it meanwhile.
+        for number, last_seq in self.written.copy():
             if last_seq > seq:
                 break
             found = number
