@@ -146,3 +146,23 @@ def test_verify_tells_of_damage(run: Run, golden: Golden) -> None:
     tables[0].unlink()
     assert "missing_file" in run("db", "verify", root, code=1).out
     assert run("db", "verify", "-v", root, code=1).err.count("reading ") >= 5
+
+
+def test_a_later_compactor_ends_the_one_that_watches(run: Run, tmp_path: Path) -> None:
+    root = tmp_path / "db"
+    run("db", "put", "--create", root, "k", "v")
+    command = [sys.executable, "-m", "cenote", "db", "compact", "--watch", str(root)]
+    command += ["--set", "compactor.poll_ms=20"]
+    watching = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    try:
+        for _ in range(400):
+            if info(run, root)["compactor_epoch"] == 1:
+                break
+            time.sleep(0.05)
+        run("db", "compact", root)
+        _, err = watching.communicate(timeout=30)
+    finally:
+        watching.kill()
+    assert watching.returncode == 1
+    assert err.startswith("cenote: another compactor claimed epoch 2")
+    assert err.count("\n") == 1
