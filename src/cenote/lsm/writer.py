@@ -164,8 +164,9 @@ class Writer(Flushing):
         """
         log = self._log
         if log is None:
-            if self._flushed_seq < seq:
-                self.flush_memtable()
+            with self._flush_turn:  # who waited for it may find that one flush was for all
+                if self._flushed_seq < seq:
+                    self.flush_memtable()
             return
         try:
             log.commit(seq)

@@ -173,3 +173,35 @@ def test_who_is_interrupted_while_he_waits_is_not_given_the_turn(
         turns.take(2)
     turns.end(1, 0.0)
     assert turns.take(3)
+
+
+def test_without_a_log_one_flush_is_for_all_that_came_before_it() -> None:
+    class Flushes(AroundStore):
+        def __init__(self, inner: MemoryStore) -> None:
+            super().__init__(inner)
+            self.gate = threading.Semaphore(0)
+            self.arrived = threading.Semaphore(0)
+            self.puts = 0
+
+        def _around(self, call: Call, run: Callable[[], Any]) -> Any:
+            if call.op == "put" and "/compacted/" in call.path:
+                self.puts += 1
+                self.arrived.release()
+                self.gate.acquire()
+            return run()
+
+        async def _around_async(self, call: Call, run: Callable[[], Any]) -> Any:
+            return await run()
+
+    store = Flushes(MemoryStore())
+    writer = opened(store, wal_enabled=False)
+    first = started(1, lambda n: put(writer, b"first", b"") and None)
+    assert store.arrived.acquire(timeout=30)
+    others = started(10, lambda n: put(writer, b"%02d" % n, b"") and None)
+    until(lambda: writer.last_seq == 11)
+    store.gate.release(30)
+    for thread in first + others:
+        thread.join(30)
+        assert not thread.is_alive()
+    assert store.puts == 2
+    assert writer.durable_seq == 11
