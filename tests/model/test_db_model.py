@@ -150,12 +150,18 @@ class DbMachine(RuleBasedStateMachine):
 
     extractor: FirstByte | None = None
 
-    @initialize(codec=st.sampled_from(["none", "zlib"]), cache=st.sampled_from([0, 3000, 2**20]))
-    def begin(self, codec: str, cache: int) -> None:
+    @initialize(
+        codec=st.sampled_from(["none", "zlib"]),
+        cache=st.sampled_from([0, 3000, 2**20]),
+        wal=st.sampled_from([True, True, False]),
+    )
+    def begin(self, codec: str, cache: int, wal: bool) -> None:
         self.clock = ManualClock()
         self.store = MemoryStore(clock=self.clock)
         self.rand = SeededRand(1)
-        self.settings = msgspec.structs.replace(SETTINGS, codec=codec, block_cache_size=cache)
+        self.settings = msgspec.structs.replace(
+            SETTINGS, codec=codec, block_cache_size=cache, wal_enabled=wal
+        )
         self.states: list[Chains] = [{}]  # after each write
         self.seqs = [0]  # the number of each write
         self.snapshots: list[tuple[object, Chains]] = []
