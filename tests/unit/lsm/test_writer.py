@@ -435,6 +435,11 @@ def test_threads_do_the_work_behind_the_calls(store: MemoryStore) -> None:
         last = writer.write([op(b"%03d" % n, b"x" * 50)]).seq
     writer.when_durable(last, lambda error: durable.set())
     assert durable.wait(30)  # nobody asked for it
+    pause = threading.Event()
+    for _ in range(3000):
+        if not writer.frozen_count:
+            break
+        pause.wait(0.01)
     writer.close()
     assert len(last_manifest(store).tree.l0) >= 1
     assert len(contents(store)) == 100
