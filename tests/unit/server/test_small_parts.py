@@ -47,7 +47,13 @@ def test_every_kind_that_is_raised_is_mapped():
     for path in (*source.glob("buckets/*.py"), *source.glob("sqldb/*.py")):
         raised |= set(re.findall(r'kind="([a-z_]+)"', path.read_text()))
     # Told at the start, or of a directory and not of a request.
-    start = {"no_such_directory", "directory_locked", "foreign_file", "no_such_failpoint"}
+    start = {
+        "no_such_directory",
+        "no_such_snapshot",
+        "directory_locked",
+        "foreign_file",
+        "no_such_failpoint",
+    }
     assert raised - set(FAULTS) - start == set()
 
 

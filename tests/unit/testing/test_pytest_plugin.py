@@ -194,6 +194,7 @@ def test_a_failed_test_keeps_its_files_and_says_where(pytester: pytest.Pytester)
     assert not list(Path(bucket).parent.glob("test-passes*"))
 
 
+@pytest.mark.slow
 def test_workers_of_xdist_do_not_meet(pytester: pytest.Pytester) -> None:
     pytest.importorskip("xdist")
     result = outcome(
