@@ -10,6 +10,7 @@ from cenote.lsm.format.flat_plain import encode_stats as encode_stats
 from cenote.lsm.format.kernels_plain import bloom_build as bloom_build
 from cenote.lsm.format.kernels_plain import bloom_contains as bloom_contains
 from cenote.lsm.format.kernels_plain import decode_block as decode_block
+from cenote.lsm.format.kernels_plain import decode_block_v1 as decode_block_v1
 from cenote.lsm.format.kernels_plain import decode_rows as decode_rows
 from cenote.lsm.format.kernels_plain import encode_blocks as encode_blocks
 from cenote.lsm.format.kernels_plain import encode_row as encode_row

@@ -342,3 +342,58 @@ def varint(number):
     cdef uint8_t made[16]
     cdef uint8_t *end = put_varint(made, <size_t>number)
     return PyBytes_FromStringAndSize(<char *>made, end - made)
+
+
+def decode_block_v1(block not None):
+    """Return the rows of a version 1 block, in their order."""
+    cdef bytes held = block
+    cdef const uint8_t *data = bytes_of(held)
+    cdef Restarts r
+    cdef size_t where = 0, number, start, stop, at, value_at, value_size, shared, unshared
+    cdef uint8_t flags
+    cdef object first = b"", key
+    cdef list rows = []
+    cdef int fault = read_restarts(data, PyBytes_GET_SIZE(held), &r, &where)
+    if fault:
+        fail(fault, where)
+    for number in range(r.count):
+        start = restart(&r, number)
+        stop = restart(&r, number + 1) if number + 1 < r.count else r.end
+        if start + 13 > stop or stop > r.end:
+            fail(BAD_FIT, start)
+        shared = <size_t>data[start] << 8 | data[start + 1]
+        unshared = <size_t>data[start + 2] << 8 | data[start + 3]
+        at = start + 4 + unshared
+        if at + 9 > stop or shared > <size_t>PyBytes_GET_SIZE(first):
+            fail(BAD_FIT, start)
+        key = PyBytes_FromStringAndSize(NULL, shared + unshared)
+        memcpy(PyBytes_AS_STRING(key), PyBytes_AS_STRING(first), shared)
+        memcpy(PyBytes_AS_STRING(key) + shared, data + start + 4, unshared)
+        flags = data[at + 8]
+        value_at = at + TAILS[flags]
+        if not TAILS[flags] or value_at > stop:
+            fail(BAD_FLAGS, start)
+        expires = created = None
+        if flags & EXPIRES:
+            expires = <int64_t>load64be(data + at + 9)
+        if flags & CREATED:
+            created = <int64_t>load64be(data + value_at - 8)
+        value = b""
+        if flags & TOMBSTONE:
+            value_at -= 4
+        elif value_at + 4 > stop:
+            fail(BAD_FIT, start)
+        else:
+            value_size = stop - value_at - 4
+            value = PyBytes_FromStringAndSize(<const char *>data + value_at + 4, value_size)
+            if load64be(data + value_at - 4) & 0xFFFFFFFFULL != value_size:
+                raise DataError("a value does not fill its row", kind="row", offset=start)
+        if value_at + 4 + <size_t>PyBytes_GET_SIZE(value) != stop:
+            raise DataError(
+                "a row does not end where the next starts", kind="row", offset=start
+            )
+        if not rows:
+            first = key
+        seq = PyLong_FromUnsignedLongLong(load64be(data + at))
+        rows.append(row_tuple(key, value, seq, kind_of(flags), created, expires))
+    return rows
