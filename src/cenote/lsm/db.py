@@ -274,7 +274,7 @@ class Db(Reads):
         """Keep the database as it is now, for readers and clones of any process.
 
         All that was written before the call is in it. `lifetime_ms`: for how long; None: until it
-        is deleted. Raises as `put`.
+        is deleted. Raises InvalidError(kind="invalid_lifetime"), and as `put`.
 
         >>> import cenote
         >>> with cenote.Db.open("memory://") as db:

@@ -20,6 +20,7 @@ from weakref import ref
 from cenote.base import Clock, Rand
 from cenote.errors import ClosedError, Error, UnavailableError
 from cenote.lsm.admission import STALL_SECONDS
+from cenote.lsm.checkpoints import expiry_s
 from cenote.lsm.flush import Flusher, layout_of
 from cenote.lsm.format import BloomPolicy, Checkpoint, Manifest, UlidMint, encode_tracker, mint_uuid
 from cenote.lsm.guard import Guard
@@ -247,13 +248,14 @@ class Flushing(Intake):
         """Keep the database as it is now, for `lifetime_ms` or until it is deleted.
 
         All that was written before the call is flushed first and is in it. Raises as
-        `flush_memtable`.
+        `flush_memtable`; InvalidError(kind="invalid_lifetime").
         """
         self.require_open()
+        expiry_s(self.clock.now_ms(), lifetime_ms)  # refused before anything is flushed
         self._flush_up_to(self._freeze_now(), full=True)
-        now_s = self.clock.now_ms() // 1000
-        expires = None if lifetime_ms is None else now_s + -(-lifetime_ms // 1000)
-        made = Checkpoint(mint_uuid(self.rand), 0, now_s, expires, name)
+        now_ms = self.clock.now_ms()
+        expires = expiry_s(now_ms, lifetime_ms)
+        made = Checkpoint(mint_uuid(self.rand), 0, now_ms // 1000, expires, name)
 
         def edit(manifest: Manifest, number: int) -> Manifest | None:
             nonlocal made

@@ -385,6 +385,18 @@ def test_a_log_is_replayed_by_a_writer_without_one(store: MemoryStore) -> None:
     assert contents(store) == {b"a": b"1", b"b": b"2", b"c": b"3"}
 
 
+@pytest.mark.parametrize("lifetime_ms", [0, -1])
+def test_a_checkpoint_that_would_be_over_at_once_is_refused(lifetime_ms: int) -> None:
+    store = RecordingStore(MemoryStore())
+    writer = opened(store)
+    put(writer, b"k", b"v")
+    before = len(store.requests)
+    with pytest.raises(InvalidError) as caught:
+        writer.checkpoint("never", lifetime_ms)
+    assert caught.value.kind == "invalid_lifetime"
+    assert len(store.requests) == before  # nothing was flushed for it
+
+
 def test_a_checkpoint_holds_what_was_durable(store: MemoryStore) -> None:
     """SlateDB hazard: a checkpoint lacked what was durable in the log alone."""
     clock = ManualClock()
