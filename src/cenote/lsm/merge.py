@@ -21,7 +21,7 @@ from typing import Protocol
 from cenote.errors import InvalidError
 from cenote.lsm.entry import MERGE, PUT, Row
 
-__all__ = ["MergeOperator", "fold_versions", "is_settled", "visible_rows"]
+__all__ = ["MergeOperator", "fold_versions", "is_settled", "operator_name", "visible_rows"]
 
 
 class MergeOperator(Protocol):
@@ -40,6 +40,23 @@ class MergeOperator(Protocol):
     def merge(self, key: bytes, existing: bytes | None, operands: Sequence[bytes]) -> bytes:
         """Return the value of `existing` (None: there is none) with the operands, oldest first."""
         ...
+
+
+def operator_name(operator: MergeOperator | None) -> str | None:
+    """Return what an operator is called, None without one.
+
+    Raises InvalidError(kind="merge_operator") for what is no operator.
+    """
+    if operator is None:
+        return None
+    name = getattr(operator, "name", None)
+    if not isinstance(name, str) or not callable(getattr(operator, "merge", None)):
+        raise InvalidError(
+            f"{type(operator).__name__} is no merge operator",
+            kind="merge_operator",
+            hint="give it a name, a str, and merge(key, existing, operands)",
+        )
+    return name
 
 
 def is_settled(row: Row) -> bool:

@@ -25,10 +25,10 @@ from cenote.lsm.flushing import Parts
 from cenote.lsm.format import BloomPolicy
 from cenote.lsm.guard import Guard
 from cenote.lsm.manifest.store import ManifestStore, check_epochs
-from cenote.lsm.merge import MergeOperator
+from cenote.lsm.merge import MergeOperator, operator_name
 from cenote.lsm.metrics import Metrics
 from cenote.lsm.parts import through_folder
-from cenote.lsm.segments import SegmentExtractor
+from cenote.lsm.segments import SegmentExtractor, extractor_name
 from cenote.lsm.settings import DbSettings
 from cenote.lsm.tables import Tables
 from cenote.lsm.takeover import take_over
@@ -71,13 +71,13 @@ def open_writer(
     manifests = ManifestStore(place.store, place.root, rand=rand)
     files = WalFiles(place.wal_store, place.root)
     guard = Guard(place, rand)
-    operator = None if merge_operator is None else merge_operator.name
+    operator, extractor = operator_name(merge_operator), extractor_name(segment_extractor)
     before = moment_of(clock)
     taken = take_over(
         manifests,
         files,
         check=lambda manifest: guard.check(manifest, operator),
-        extractor=None if segment_extractor is None else segment_extractor.name,
+        extractor=extractor,
         compactor=settings.compactor.enabled,
         place=place,
         rand=rand,

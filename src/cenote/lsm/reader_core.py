@@ -24,7 +24,7 @@ from cenote.lsm.following import Follower
 from cenote.lsm.format import BloomPolicy
 from cenote.lsm.jobs import Job, Jobs
 from cenote.lsm.keys import Bound, BoundKind, KeyRange
-from cenote.lsm.merge import MergeOperator
+from cenote.lsm.merge import MergeOperator, operator_name
 from cenote.lsm.metrics import Metrics
 from cenote.lsm.options import Reading
 from cenote.lsm.parts import through_folder
@@ -222,7 +222,7 @@ class ReaderCore:
             through_folder(place.store, settings.part_cache_dir, settings.part_cache_size),
             checkpoint=checkpoint,
             replay=settings.replay_wal,
-            operator=None if operator is None else operator.name,
+            operator=operator_name(operator),
             clock=clock,
             rand=options.rand or SystemRand(),
             threads=background,

@@ -12,7 +12,7 @@ from typing import Protocol
 from cenote.errors import InvalidError
 from cenote.lsm.entry import Row
 
-__all__ = ["SegmentExtractor", "segment_of", "split_rows"]
+__all__ = ["SegmentExtractor", "extractor_name", "segment_of", "split_rows"]
 
 
 class SegmentExtractor(Protocol):
@@ -30,6 +30,23 @@ class SegmentExtractor(Protocol):
     def prefix_of(self, key: bytes) -> bytes | None:
         """Return the prefix of `key`; None for a key that has none."""
         ...
+
+
+def extractor_name(extractor: SegmentExtractor | None) -> str | None:
+    """Return what an extractor is called, None without one.
+
+    Raises InvalidError(kind="segment_extractor") for what is no extractor.
+    """
+    if extractor is None:
+        return None
+    name = getattr(extractor, "name", None)
+    if not isinstance(name, str) or not callable(getattr(extractor, "prefix_of", None)):
+        raise InvalidError(
+            f"{type(extractor).__name__} is no segment extractor",
+            kind="segment_extractor",
+            hint="give it a name, a str, and prefix_of(key)",
+        )
+    return name
 
 
 def segment_of(extractor: SegmentExtractor, key: bytes) -> bytes:

@@ -97,6 +97,30 @@ async def test_a_merge_without_an_operator_is_refused_at_once(face: Face) -> Non
         assert db.status().last_seq == 0
 
 
+class Nameless:
+    def merge(self, key: bytes, existing: bytes | None, operands: Sequence[bytes]) -> bytes:
+        return b""
+
+
+class Unable:
+    name = "unable"
+
+
+@awaited
+@pytest.mark.parametrize(
+    "given", [Nameless(), Unable(), max], ids=["nameless", "unable", "callable"]
+)
+@pytest.mark.parametrize("role", ["merge_operator", "segment_extractor"])
+async def test_what_is_no_operator_or_extractor_is_refused_before_anything_is_made(
+    face: Face, role: str, given: Any
+) -> None:
+    store = MemoryStore()
+    error = await refused(InvalidError, face.open(store, **{role: given}))
+    assert error.kind == role
+    assert error.hint is not None
+    assert list(store.list("")) == []
+
+
 @awaited
 async def test_another_merge_operator_is_refused(face: Face) -> None:
     class Other(Append):

@@ -20,7 +20,7 @@ from cenote.lsm.flush import layout_of
 from cenote.lsm.format import BloomPolicy, Compaction, Compactions, Manifest, UlidMint
 from cenote.lsm.guard import Guard
 from cenote.lsm.manifest.store import CompactionsStore, ManifestStore
-from cenote.lsm.merge import MergeOperator
+from cenote.lsm.merge import MergeOperator, operator_name
 from cenote.lsm.metrics import Metrics
 from cenote.lsm.settings import CompactorSettings, DbSettings
 from cenote.objstore import Version
@@ -47,8 +47,9 @@ def make_tools(
     """Return what compactions need in a process of their own. Raises as `Compactor.open`."""
     manifests = ManifestStore(place.store, place.root, rand=rand)
     manifests.refresh()
-    if merge_operator is not None:
-        Guard(place, rand).check_operator(merge_operator.name)
+    name = operator_name(merge_operator)
+    if name is not None:
+        Guard(place, rand).check_operator(name)
     return Tools(
         place=place,
         manifests=manifests,
