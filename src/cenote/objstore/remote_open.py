@@ -74,7 +74,9 @@ def _s3(bucket: str, parameters: dict[str, str], clock: Clock, rand: Rand) -> Ob
         parameters.get("conditional_put") or environ.get("AWS_CONDITIONAL_PUT") or "etag"
     )
     if way == "etag" and "dynamo_endpoint" in parameters:
-        raise InvalidError("dynamo_endpoint goes with conditional_put=dynamo:TABLE")
+        raise InvalidError(
+            "dynamo_endpoint goes with conditional_put=dynamo:TABLE", kind="invalid_uri"
+        )
     # A request must have ended before anybody takes its lock over.
     timeout = min(TIMEOUT_SECONDS, 2 * lock_timeout_ms / 1000)
     config: dict[str, Any] = {"region": region, "conditional_put": "etag"}
@@ -169,7 +171,9 @@ def _client(parameters: dict[str, str], timeout: float) -> Any:
 def _flag(parameters: dict[str, str], name: str) -> bool:
     value = parameters[name].lower()
     if value not in ("true", "false"):
-        raise InvalidError(f"{name} must be true or false, not {parameters[name]!r}")
+        raise InvalidError(
+            f"{name} must be true or false, not {parameters[name]!r}", kind="invalid_uri"
+        )
     return value == "true"
 
 
@@ -181,11 +185,13 @@ def _conditional_put(text: str) -> tuple[str, str, int]:
     table, _, timeout = rest.partition(":")
     if way != "dynamo" or not table or (timeout and not timeout.isdecimal()):
         raise InvalidError(
-            f"conditional_put must be etag, dynamo:TABLE or dynamo:TABLE:MILLISECONDS, not {text!r}"
+            "conditional_put must be etag, dynamo:TABLE or dynamo:TABLE:MILLISECONDS,"
+            f" not {text!r}",
+            kind="invalid_uri",
         )
     milliseconds = int(timeout) if timeout else LOCK_TIMEOUT_MS
     if milliseconds < 100:
-        raise InvalidError("a lock must last 100 ms at least")
+        raise InvalidError("a lock must last 100 ms at least", kind="invalid_uri")
     return way, table, milliseconds
 
 
