@@ -121,11 +121,16 @@ class NumberedStore(Generic[T]):
                 self._learn(latest)
             return self._known
 
+    def _absent(self) -> NotFoundError:
+        return NotFoundError(
+            f"there is no database: nothing is at {self.path(1)}", kind="no_database"
+        )
+
     def refresh(self) -> Version[T]:
         """Return the latest version. Cost as `load`. Raises NotFoundError when there is none."""
         latest = self.load()
         if latest is None:
-            raise NotFoundError(f"there is nothing at {self.path(1)}", kind="no_database")
+            raise self._absent()
         return latest
 
     def update(
@@ -147,7 +152,7 @@ class NumberedStore(Generic[T]):
                 value = edit(current)
                 if value is None:
                     if current is None:
-                        raise NotFoundError(f"there is nothing at {self.path(1)}")
+                        raise self._absent()
                     return current
                 number = 1 if current is None else current.number + 1
                 try:
@@ -174,7 +179,7 @@ class NumberedStore(Generic[T]):
         with self._lock:
             known = self._known
             if known is None:
-                raise NotFoundError(f"there is nothing at {self.path(1)}")
+                raise self._absent()
             try:
                 self._versions.create(known.number, known.value)
             except ConflictError:
