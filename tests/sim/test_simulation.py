@@ -15,6 +15,9 @@ import pytest
 
 from cenote.testing.sim import LawBroken, simulate
 
+# A machine that dies may do so inside of a finalizer, which has nobody to tell.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
 QUICK = 200
 CHUNKS = 8
 SEEDS = int(os.environ.get("CENOTE_SIM_SEEDS", "600"))
