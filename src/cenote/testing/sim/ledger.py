@@ -223,7 +223,9 @@ class Ledger:
         trunk: list[tuple[int, Sequence[Change]]] = []
         least = 0
         for branch in self._trunk:
-            while branch.seqs and len(trunk) > least and trunk[-1][0] >= branch.seqs[0]:
+            if not branch.seqs:
+                continue
+            while len(trunk) > least and trunk[-1][0] >= branch.seqs[0]:
                 trunk.pop()  # it undid the one before, and was lost after all
             least = len(trunk) + branch.cut_min
             trunk += list(zip(branch.seqs, branch.changes, strict=True))[: branch.cut]
