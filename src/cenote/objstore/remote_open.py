@@ -70,13 +70,7 @@ def _s3(bucket: str, parameters: dict[str, str], clock: Clock, rand: Rand) -> Ob
         or environ.get("AWS_ENDPOINT_URL")
         or profile.get("endpoint_url")
     )
-    way, table, lock_timeout_ms = _conditional_put(
-        parameters.get("conditional_put") or environ.get("AWS_CONDITIONAL_PUT") or "etag"
-    )
-    if way == "etag" and "dynamo_endpoint" in parameters:
-        raise InvalidError(
-            "dynamo_endpoint goes with conditional_put=dynamo:TABLE", kind="invalid_uri"
-        )
+    way, table, lock_timeout_ms = _conditional_put(parameters)
     # A request must have ended before anybody takes its lock over.
     timeout = min(TIMEOUT_SECONDS, 2 * lock_timeout_ms / 1000)
     config: dict[str, Any] = {"region": region, "conditional_put": "etag"}
@@ -177,9 +171,14 @@ def _flag(parameters: dict[str, str], name: str) -> bool:
     return value == "true"
 
 
-def _conditional_put(text: str) -> tuple[str, str, int]:
+def _conditional_put(parameters: dict[str, str]) -> tuple[str, str, int]:
     """Return the way, the table and its lock's timeout in milliseconds."""
+    text = parameters.get("conditional_put") or os.environ.get("AWS_CONDITIONAL_PUT") or "etag"
     if text == "etag":
+        if "dynamo_endpoint" in parameters:
+            raise InvalidError(
+                "dynamo_endpoint goes with conditional_put=dynamo:TABLE", kind="invalid_uri"
+            )
         return text, "", LOCK_TIMEOUT_MS
     way, _, rest = text.partition(":")
     table, _, timeout = rest.partition(":")
