@@ -276,5 +276,6 @@ def _fenced(stored: int, ours: int) -> ClosedError:
     return ClosedError(
         f"another writer claimed epoch {stored}; this one's is {ours}",
         reason="fenced",
+        hint="whoever opened the database last is its writer",
         epoch=stored,
     )

@@ -254,7 +254,10 @@ class WalWriter:
             self._prove()
         elif not ours:
             raise ClosedError(
-                f"another writer took log file {number}", reason="fenced", number=number
+                f"another writer took log file {number}",
+                reason="fenced",
+                hint="whoever opened the database last is its writer",
+                number=number,
             ) from error
 
     def _failed(self, attempt: _Attempt, error: Error) -> Error:
