@@ -24,6 +24,7 @@ from cenote.cli import COMMANDS
 from cenote.cli.configuration import DESCRIPTIONS, MINIO_VARIABLES, REFUSED_FLAGS
 from cenote.cli.db.shapes import SHAPES
 from cenote.cli.serve import FLAGS
+from cenote.dynamo import coverage
 from cenote.lsm import CompactorSettings, DbSettings, GcSettings, ReaderSettings
 from cenote.lsm.metrics import COUNTERS, GAUGES, PREFIX
 from cenote.s3 import CODES, coverage_table
@@ -210,6 +211,18 @@ def operations_page() -> str:
     return "# S3 operations\n\n" + NOTE + "\n" + coverage_table()
 
 
+def tables_page() -> str:
+    """Every operation of DynamoDB and every member of its requests."""
+    return (
+        "# DynamoDB operations\n\n"
+        + NOTE
+        + "\nRequests are POSTs with an X-Amz-Target, signed for `dynamodb`. A member that the\n"
+        "protocol does not know is passed over, as the service does. A member that is not\n"
+        "supported is a ValidationException that changes nothing. Guide:\n"
+        "[lock-tables.md](../guides/lock-tables.md).\n\n" + coverage()
+    )
+
+
 def errors_page() -> str:
     """Every error code with its status and usual message."""
     lines = [
@@ -268,6 +281,7 @@ def pages() -> dict[Path, str]:
         reference / "database-settings.md": database_settings_page(),
         reference / "database-metrics.md": database_metrics_page(),
         reference / "operations.md": operations_page(),
+        reference / "dynamodb.md": tables_page(),
         reference / "errors.md": errors_page(),
         reference / "schema.md": schema_page(),
         front: readme(front.read_text("utf-8")),

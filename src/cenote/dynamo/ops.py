@@ -20,6 +20,7 @@ from cenote.dynamo.codes import DynamoError
 from cenote.dynamo.reading import get_item, query, scan
 from cenote.dynamo.request import Request
 from cenote.dynamo.rows import Rows
+from cenote.dynamo.shapes import conform
 from cenote.dynamo.tables import (
     create_table,
     delete_table,
@@ -55,6 +56,11 @@ class Operation:
     name: str
     reads_only: bool
     run: Callable[[Rows, Request, Context], dict[str, Any]]
+
+    def do(self, rows: Rows, request: Request, context: Context) -> dict[str, Any]:
+        """Run it on a request from outside, whose shape is checked first. Raises DynamoError."""
+        conform(self.name, request.members)
+        return self.run(rows, request, context)
 
 
 def _plain(

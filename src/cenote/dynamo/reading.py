@@ -27,7 +27,7 @@ from cenote.dynamo.expressions.keycondition import (
     as_key_condition,
     parse_key_condition,
 )
-from cenote.dynamo.expressions.nodes import Always, Condition, Path
+from cenote.dynamo.expressions.nodes import Condition, Path
 from cenote.dynamo.expressions.placeholders import Placeholders
 from cenote.dynamo.expressions.projection import parse_projection, project
 from cenote.dynamo.keys import Key, index_key_of, key_bytes, key_item, parse_key
@@ -227,11 +227,10 @@ def _page(
     legacy: str,
 ) -> _Page:
     text = request.text("FilterExpression")
-    condition: Condition = Always()
-    if text is not None:
-        condition = parse_condition(text, "FilterExpression", placeholders)
-    elif request.has(legacy):
+    if text is None:
         condition = filters(request, legacy)
+    else:
+        condition = parse_condition(text, "FilterExpression", placeholders)
     paths = parse_projection_of(request, placeholders)
     placeholders.finish()
     return _Page(

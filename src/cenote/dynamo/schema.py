@@ -138,23 +138,28 @@ def _check_members(request: Mapping[str, Any]) -> None:
         constraints.count(request["KeySchema"], "keySchema", 1, 2)
     for place, each in enumerate(request.get("AttributeDefinitions") or ()):
         member = f"attributeDefinitions.{place + 1}.member.attribute"
+        constraints.required(each.get("AttributeName"), member + "Name")
+        constraints.required(each.get("AttributeType"), member + "Type")
         constraints.length(each.get("AttributeName"), member + "Name", 1, 255)
         constraints.one_of(each.get("AttributeType"), member + "Type", _TYPES)
-    for place, each in enumerate(request.get("KeySchema") or ()):
-        constraints.one_of(
-            each.get("KeyType"), f"keySchema.{place + 1}.member.keyType", ("HASH", "RANGE")
-        )
+    _check_roles(constraints, request.get("KeySchema") or (), "keySchema")
+    for place, each in enumerate(request.get("Tags") or ()):
+        member = f"tags.{place + 1}.member."
+        constraints.required(each.get("Key"), member + "key")
+        constraints.required(each.get("Value"), member + "value")
     constraints.one_of(request.get("BillingMode"), "billingMode", _BILLING)
     constraints.one_of(request.get("TableClass"), "tableClass", _CLASSES)
     constraints.finish()
-    stream = request.get("StreamSpecification") or {}
-    sse = request.get("SSESpecification") or {}
-    if stream.get("StreamEnabled") or sse.get("Enabled"):
-        what = "StreamSpecification" if stream.get("StreamEnabled") else "SSESpecification"
-        raise _wrong(f"{what} is not supported by this server")
-    for member in ("ResourcePolicy", "WarmThroughput", "OnDemandThroughput"):
-        if request.get(member):
-            raise _wrong(f"{member} is not supported by this server")
+
+
+def _check_roles(
+    constraints: Constraints, schema: Sequence[Mapping[str, Any]], member: str
+) -> None:
+    for place, each in enumerate(schema):
+        path = f"{member}.{place + 1}.member."
+        constraints.required(each.get("AttributeName"), path + "attributeName")
+        constraints.required(each.get("KeyType"), path + "keyType")
+        constraints.one_of(each.get("KeyType"), path + "keyType", ("HASH", "RANGE"))
 
 
 def _types(definitions: Sequence[Mapping[str, Any]]) -> dict[str, str]:
@@ -220,6 +225,9 @@ def _index(
 ) -> Index:
     constraints = Constraints()
     constraints.name(wire.get("IndexName"), "indexName")
+    if constraints.required(wire.get("KeySchema"), "keySchema"):
+        constraints.count(wire["KeySchema"], "keySchema", 1, 2)
+        _check_roles(constraints, wire["KeySchema"], "keySchema")
     projection = wire.get("Projection") or {}
     constraints.one_of(projection.get("ProjectionType"), "projection.projectionType", _PROJECTIONS)
     constraints.finish()
@@ -269,20 +277,8 @@ def _check_indexes(indexes: Sequence[Index]) -> None:
 def updated(table: Table, request: Mapping[str, Any], now_ms: int) -> Table:
     """Return a table after an UpdateTable: billing, throughput, class, protection.
 
-    Raises DynamoError (ValidationException), also for what is not supported.
+    Raises DynamoError (ValidationException).
     """
-    for member in (
-        "GlobalSecondaryIndexUpdates",
-        "StreamSpecification",
-        "SSESpecification",
-        "ReplicaUpdates",
-        "OnDemandThroughput",
-        "WarmThroughput",
-        "MultiRegionConsistency",
-        "GlobalTableWitnessUpdates",
-    ):
-        if request.get(member):
-            raise _wrong(f"{member} is not supported by this server")
     constraints = Constraints()
     constraints.one_of(request.get("BillingMode"), "billingMode", _BILLING)
     constraints.one_of(request.get("TableClass"), "tableClass", _CLASSES)

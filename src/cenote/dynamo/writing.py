@@ -20,7 +20,7 @@ from cenote.dynamo.codes import DynamoError, invalid
 from cenote.dynamo.expressions.apply import apply_update
 from cenote.dynamo.expressions.condition import parse_condition
 from cenote.dynamo.expressions.evaluate import holds
-from cenote.dynamo.expressions.nodes import Always, Condition, Path, Update
+from cenote.dynamo.expressions.nodes import Condition, Path, Update
 from cenote.dynamo.expressions.placeholders import Placeholders
 from cenote.dynamo.expressions.projection import project
 from cenote.dynamo.expressions.update import parse_update
@@ -109,7 +109,7 @@ def _placeholders(request: Request, *expressions: str) -> Placeholders:
 def _condition(request: Request, placeholders: Placeholders) -> Condition:
     text = request.text("ConditionExpression")
     if text is None:
-        return expected(request) if request.has("Expected") else Always()
+        return expected(request)
     return parse_condition(text, "ConditionExpression", placeholders)
 
 

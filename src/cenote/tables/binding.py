@@ -74,7 +74,7 @@ def bound_names(view: IndexView) -> dict[str, str]:
 
 def wanted_bucket(request: bytes) -> str | None:
     """Return the bucket that a CreateTable asks for by its tag. Raises nothing: no JSON, no tag."""
-    for tag in _members(request).get("Tags") or ():
+    for tag in _list(request, "Tags"):
         if isinstance(tag, dict) and tag.get("Key") == BUCKET_TAG:
             value = tag.get("Value")
             return value if isinstance(value, str) else None
@@ -87,7 +87,7 @@ def named_tables(request: bytes) -> set[str]:
     found = [members.get("TableName"), members.get("ResourceArn")]
     if isinstance(members.get("RequestItems"), dict):
         found += members["RequestItems"]
-    for action in members.get("TransactItems") or ():
+    for action in _list(request, "TransactItems"):
         if isinstance(action, dict):
             found += [each.get("TableName") for each in action.values() if isinstance(each, dict)]
     return {name.rpartition("/")[2] for name in found if isinstance(name, str)}
@@ -96,9 +96,14 @@ def named_tables(request: bytes) -> set[str]:
 def _members(request: bytes) -> dict[str, Any]:
     try:
         found = msgspec.json.decode(request or b"{}")
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def _list(request: bytes, name: str) -> list[Any]:
+    found = _members(request).get(name)
+    return found if isinstance(found, list) else []
 
 
 def refuse_binding(reason: str) -> DynamoError:

@@ -23,7 +23,7 @@ from cenote.ports import IndexTxn, IndexView
 from cenote.tables.binding import bound_to
 from cenote.tables.cellrows import CellRows
 
-__all__ = ["ExpireChange", "TableAnswer", "TableChange", "answer_of", "read_request"]
+__all__ = ["ExpireChange", "TableAnswer", "TableChange", "answer_of", "read_json", "read_request"]
 
 
 class TableAnswer(Struct, frozen=True):
@@ -62,7 +62,7 @@ class TableChange(Struct, frozen=True, array_like=True, tag="table"):
             if self.operation == "CreateTable" and bound_to(view, request.table()) is not None:
                 name = request.table()
                 raise DynamoError("ResourceInUseException", f"Table already exists: {name}")
-            found = operation.run(rows, request, context)
+            found = operation.do(rows, request, context)
         except DynamoError as error:
             return answer_of(error)
         if not operation.reads_only and not dry:
@@ -87,10 +87,20 @@ class ExpireChange(Struct, frozen=True, array_like=True, tag="expire"):
 
 def read_request(raw: bytes) -> Request:
     """Return the members of a request's JSON. Raises DynamoError (SerializationException)."""
+    return Request(read_json(raw or b"{}"))
+
+
+def read_json(raw: bytes) -> Any:
+    """Return the value of JSON from outside. Raises DynamoError (SerializationException).
+
+    What is no Unicode, lone surrogates among it, is no JSON here; so all text can be encoded.
+    """
     try:
-        return Request(msgspec.json.decode(raw or b"{}"))
-    except msgspec.MsgspecError as error:
+        return msgspec.json.decode(raw)
+    except (msgspec.MsgspecError, UnicodeError) as error:
         raise DynamoError("SerializationException", "The request is not JSON") from error
+    except RecursionError as error:
+        raise DynamoError("SerializationException", "The request is nested too deeply") from error
 
 
 def answer_of(error: DynamoError) -> TableAnswer:

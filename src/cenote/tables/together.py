@@ -13,7 +13,6 @@ Invariants:
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from msgspec import Struct
@@ -23,6 +22,7 @@ from cenote.dynamo import TARGET, Context, DynamoError, Request, operation_of
 from cenote.errors import InvalidError, PreconditionError
 from cenote.ports import IndexTxn
 from cenote.tables.cellrows import CellRows
+from cenote.tables.change import read_json
 
 __all__ = ["PutWithItems"]
 
@@ -43,7 +43,7 @@ class PutWithItems(Struct, frozen=True, array_like=True, tag="put-with-items"):
         context = Context(self.put.now_ms, lambda: "")
         try:
             request = Request({"TransactItems": self._actions()})
-            operation_of(TARGET + "TransactWriteItems").run(rows, request, context)
+            operation_of(TARGET + "TransactWriteItems").do(rows, request, context)
         except DynamoError as error:
             if error.code == "TransactionCanceledException":
                 raise PreconditionError(
@@ -58,8 +58,8 @@ class PutWithItems(Struct, frozen=True, array_like=True, tag="put-with-items"):
 
     def _actions(self) -> Any:
         try:
-            return json.loads(self.items)
-        except ValueError as error:
+            return read_json(self.items)
+        except DynamoError as error:
             raise InvalidError(
                 "x-cenote-transact-items is not JSON", kind="invalid_argument"
             ) from error
