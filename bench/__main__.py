@@ -17,6 +17,7 @@ NAMES = {
     "workers": "GET and PUT of 1 KiB by one process and by several",
     "engine": "cenote.AsyncDb against the slatedb package, operation by operation",
     "engine_requests": "requests to an S3 server by the engine and the slatedb package",
+    "engine_beside": "cenote.Db beside lmdb, rocksdict and SQLite on a local disk",
     "library": "cenote.Store in process, from one thread and from many",
 }
 
