@@ -1,7 +1,8 @@
 """Whole engines over a store that misbehaves: by every seed, no law is broken.
 
-The slow test runs 600 long histories. Nights run `CENOTE_SIM_SEEDS=10000 pytest tests/sim -m slow`;
-`CENOTE_SIM_FIRST` says where the seeds begin. A failure tells its seed, and how to run it alone.
+The slow test runs 200 long histories; the nightly one, `pytest tests/sim -m nightly`, 10,000 or as
+many as `CENOTE_SIM_SEEDS` says, from `CENOTE_SIM_FIRST` on. A failure tells its seed, and how to
+run it alone.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptio
 
 QUICK = 200
 CHUNKS = 8
-SEEDS = int(os.environ.get("CENOTE_SIM_SEEDS", "600"))
+SLOW = 200
+NIGHTLY = int(os.environ.get("CENOTE_SIM_SEEDS", "10000"))
 FIRST = int(os.environ.get("CENOTE_SIM_FIRST", "0"))
 
 
@@ -57,10 +59,17 @@ def test_short_histories(chunk: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(6 * 3600)
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("chunk", range(CHUNKS))
 def test_long_histories(chunk: int) -> None:
-    run_all(range(FIRST + chunk, FIRST + SEEDS, CHUNKS), small=False)
+    run_all(range(FIRST + chunk, FIRST + SLOW, CHUNKS), small=False)
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(12 * 3600)
+@pytest.mark.parametrize("chunk", range(CHUNKS))
+def test_very_many_histories(chunk: int) -> None:
+    run_all(range(FIRST + chunk, FIRST + NIGHTLY, CHUNKS), small=False)
 
 
 def test_the_same_seed_is_the_same_trace_in_any_process() -> None:
