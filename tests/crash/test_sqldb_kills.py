@@ -25,7 +25,7 @@ from cenote.sqldb import BucketFile, Directory
 PACK_SIZE = 1 << 20
 SIZES = (100, 40_000, 300_000, 0, 450_000)
 # Other packages' places, when something in this process imported them, have tests of their own.
-ELSEWHERE = ("recover.", "local.")
+ELSEWHERE = ("recover.", "local.", "lsm.")
 PLACES = [place for place in failpoint.registered() if not place.startswith(ELSEWHERE)]
 
 

@@ -73,13 +73,9 @@ def _s3(bucket: str, parameters: dict[str, str], clock: Clock, rand: Rand) -> Ob
     way, table, lock_timeout_ms = _conditional_put(parameters)
     # A request must have ended before anybody takes its lock over.
     timeout = min(TIMEOUT_SECONDS, 2 * lock_timeout_ms / 1000)
-    config: dict[str, Any] = {"region": region, "conditional_put": "etag"}
+    config: dict[str, Any] = {"region": region, "conditional_put": "etag", **_signing(keys)}
     if endpoint:
         config["endpoint"] = endpoint
-    if keys is not None:
-        config |= {"access_key_id": keys.access_key, "secret_access_key": keys.secret_key}
-        if keys.token is not None:
-            config["session_token"] = keys.token
     if "virtual_hosted" in parameters:
         config["virtual_hosted_style_request"] = _flag(parameters, "virtual_hosted")
     client = _client(parameters, timeout)
@@ -107,6 +103,14 @@ def _s3(bucket: str, parameters: dict[str, str], clock: Clock, rand: Rand) -> Ob
     )
     locks = DynamoTable(service, table, timeout_ms=lock_timeout_ms, clock=clock)
     return DynamoCommitStore(store, locks, clock=clock, rand=rand)
+
+
+def _signing(keys: AwsKeys | None) -> dict[str, Any]:
+    """Return keys as the store's configuration has them; none: it looks for them itself."""
+    if keys is None:
+        return {}
+    found = {"access_key_id": keys.access_key, "secret_access_key": keys.secret_key}
+    return found if keys.token is None else {**found, "session_token": keys.token}
 
 
 def _gs(bucket: str, parameters: dict[str, str], clock: Clock) -> ObjectStore:
