@@ -1,19 +1,22 @@
 """`cenote.Db` beside embedded databases on a local disk: lmdb, rocksdict, SQLite.
 
-    python -m bench engine_beside [--rounds 3] [--rows 30000] [--without lmdb]
+    python -m bench engine_beside [--rounds 3] [--rows 30000] [--without lmdb] [--folder /dev/shm]
 
 Nobody is held to a ratio here: these own a disk, and an engine on an object store does not. Rows
 are loaded in batches of 1000 and made durable at the end, keys of 16 bytes in no order and values
-of 100 bytes; then rows are got in no order, and all of them scanned. Each contender is called the
-way its own documentation shows, from one thread. A contender that is not installed is left out.
+of 100 bytes; then rows are got in no order, by one thread and by 64, and all of them scanned. Each
+contender is called the way its own documentation shows. A contender that is not installed is left
+out. With a folder in memory the disk is left out, too.
 """
 
 from __future__ import annotations
 
 import random
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib.util import find_spec
 from itertools import count
@@ -24,6 +27,7 @@ import cenote
 from bench.rounds import median, options, scratch
 
 BATCH = 1000
+THREADS = 64
 Row = tuple[bytes, bytes]
 
 
@@ -52,7 +56,8 @@ def ours(folder: Path) -> Iterator[Calls]:
 @contextmanager
 def sqlite(folder: Path) -> Iterator[Calls]:
     folder.mkdir()
-    db = sqlite3.connect(folder / "db", isolation_level=None)
+    db = sqlite3.connect(folder / "db", isolation_level=None, check_same_thread=False)
+    readers = threading.local()
     db.execute("pragma journal_mode = wal")
     db.execute("pragma synchronous = normal")  # synced at the checkpoint, as the others at the end
     db.execute("create table t (k blob primary key, v blob) without rowid")
@@ -63,7 +68,10 @@ def sqlite(folder: Path) -> Iterator[Calls]:
         db.execute("commit")
 
     def get(key: bytes) -> bytes | None:
-        row = db.execute("select v from t where k = ?", (key,)).fetchone()
+        mine = getattr(readers, "db", None)
+        if mine is None:
+            mine = readers.db = sqlite3.connect(folder / "db", isolation_level=None)
+        row = mine.execute("select v from t where k = ?", (key,)).fetchone()
         return None if row is None else row[0]
 
     def scan() -> int:
@@ -119,8 +127,8 @@ def rocksdict(folder: Path) -> Iterator[Calls]:
 CONTENDERS = {"cenote": ours, "sqlite": sqlite, "lmdb": lmdb, "rocksdict": rocksdict}
 
 
-def measure(calls: Calls, rows: list[Row], gets: list[bytes]) -> tuple[float, float, float]:
-    """Return microseconds a row: loaded, got, scanned."""
+def measure(calls: Calls, rows: list[Row], gets: list[bytes]) -> tuple[float, ...]:
+    """Return microseconds a row: loaded, got, got by many threads, scanned."""
     began = time.perf_counter()
     for at in range(0, len(rows), BATCH):
         calls.write(rows[at : at + BATCH])
@@ -130,13 +138,19 @@ def measure(calls: Calls, rows: list[Row], gets: list[bytes]) -> tuple[float, fl
         if calls.get(key) is None:
             raise SystemExit("a row is missing")
     got = time.perf_counter()
+    with ThreadPoolExecutor(THREADS) as pool:
+        shares = [gets[number::THREADS] for number in range(THREADS)]
+        if not all(pool.map(lambda share: all(map(calls.get, share)), shares)):
+            raise SystemExit("a row is missing")
+    shared = time.perf_counter()
     if calls.scan() != len(rows):
         raise SystemExit("a scan is not whole")
     scanned = time.perf_counter()
     return (
         (loaded - began) / len(rows) * 1e6,
         (got - loaded) / len(gets) * 1e6,
-        (scanned - got) / len(rows) * 1e6,
+        (shared - got) / len(gets) * 1e6,
+        (scanned - shared) / len(rows) * 1e6,
     )
 
 
@@ -150,14 +164,14 @@ def main() -> int:
     gets = rand.sample(keys, min(len(keys), 10_000))
     names = [name for name in CONTENDERS if name not in args.without]
     names = [name for name in names if name in ("cenote", "sqlite") or find_spec(name)]
-    found: dict[str, list[tuple[float, float, float]]] = {name: [] for name in names}
+    found: dict[str, list[tuple[float, ...]]] = {name: [] for name in names}
     numbers = count()
     with scratch(args.folder) as folder:
         for _ in range(args.rounds):
             for name in names:
                 with CONTENDERS[name](folder / f"{name}-{next(numbers)}") as calls:
                     found[name].append(measure(calls, rows, gets))
-    print(f"{'us a row':12}{'load':>8}{'get':>8}{'scan':>8}")
+    print(f"{'us a row':12}{'load':>8}{'get':>8}{'get x64':>8}{'scan':>8}")
     for name, rounds in found.items():
         told = "".join(f"{median(list(each)):8.2f}" for each in zip(*rounds, strict=True))
         print(f"{name:12}{told}")
