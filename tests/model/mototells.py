@@ -63,7 +63,28 @@ def _binary(request: Request, *_: Any) -> bool:
     return "contains(" in text and any("B" in value for value in _operands(request))
 
 
+def _truth(request: Request, ours: Any, theirs: Any) -> bool:
+    compared = any("N" in value or "BOOL" in value for value in _operands(request))
+    return compared and "'BOOL'" in f"{request}{ours}{theirs}"
+
+
+def _no_parent(request: Request, ours: Any, theirs: Any) -> bool:
+    updates = [body.get("UpdateExpression", "") for body in _bodies(request)]
+    refused = isinstance(ours, tuple) and "ValidationE" in f"{ours[0]}{ours[2]}"
+    return refused and not isinstance(theirs, tuple) and any("." in text for text in updates)
+
+
 DIFFERENCES: Final = (
+    Difference(
+        "compares true and false with the numbers 1 and 0",
+        GUIDE + "HowItWorks.NamingRulesDataTypes.html",
+        _truth,
+    ),
+    Difference(
+        "takes an update of a place in a map that is not there",
+        GUIDE + "Expressions.UpdateExpressions.html",
+        _no_parent,
+    ),
     Difference(
         "answers 500, or cancels for a TypeError, where values of two types are compared",
         GUIDE + "Expressions.OperatorsAndFunctions.html",
@@ -91,11 +112,17 @@ DIFFERENCES: Final = (
         _binary,
     ),
 )
-UNASKED: Final = (
-    "reports ConsumedCapacity and ItemCollectionMetrics where they were not asked for",
-    API + "API_UpdateItem.html",
+EVERYWHERE: Final = (
+    (
+        "reports ConsumedCapacity and ItemCollectionMetrics where they were not asked for",
+        API + "API_UpdateItem.html",
+    ),
+    (
+        "keeps zeros at the end of a number that it has computed",
+        GUIDE + "HowItWorks.NamingRulesDataTypes.html",
+    ),
 )
-"""A difference of every answer, which is taken out before comparing."""
+"""Differences that are taken out of every answer before comparing."""
 
 
 def difference(request: Request, ours: Any, theirs: Any) -> Difference | None:
