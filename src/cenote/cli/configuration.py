@@ -34,7 +34,6 @@ __all__ = [
     "OTHER_VARIABLES",
     "PRESETS",
     "REFUSED_FLAGS",
-    "SEAT_VARIABLES",
     "Configuration",
     "configure",
 ]
@@ -103,17 +102,6 @@ PRESETS: dict[str, dict[str, Any]] = {
         "controls": True,
         "localstack_paths": True,
     },
-}
-
-# LocalStack's and moto's variables: what they set here, or why they set nothing.
-SEAT_VARIABLES: dict[str, str | None] = {
-    "EDGE_PORT": "port",
-    "GATEWAY_LISTEN": "host and port",
-    "MOTO_PORT": "port",
-    "PERSISTENCE": None,
-    "SERVICES": None,
-    "DEBUG": "log_level",
-    "LS_LOG": "log_level",
 }
 
 MINIO_VARIABLES = {

@@ -7,6 +7,7 @@ Does not own: the rules (`faultrules`), the log (`requestlog`), the service (`ce
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any, Final
 
 from cenote.base import Clock
@@ -58,6 +59,14 @@ class Interposed:
             self._inner.begin(exchange)
 
     def _refuse(self, exchange: Exchange, rule: FaultRule) -> None:
+        if "x-amz-target" in exchange.head.headers:
+            told = json.dumps({"__type": rule.code, "message": "a fault rule"}).encode()
+            lines = [
+                ("content-type", "application/x-amz-json-1.0"),
+                ("content-length", str(len(told))),
+            ]
+            exchange.reply(rule.status, header_lines(lines), told)
+            return
         error = S3Error("SlowDown")
         error.code, error.status = rule.code, rule.status
         error.resource = exchange.head.path.decode("latin-1")

@@ -136,9 +136,15 @@ def test_faults_happen_as_the_rules_say(pytester: pytest.Pytester) -> None:
             cenote_faults.reset(operation="PutItem")
             dynamodb_table.put_item(Item={"pk": "a"})
             assert cenote_requests.operations() == ["PutItem", "PutItem"]
+
+        def test_a_table_refuses_in_its_own_words(cenote_server, dynamodb_table, cenote_faults):
+            cenote_faults.status(400, "ProvisionedThroughputExceededException", times=9)
+            client = cenote_server.client("dynamodb", config=ONCE)
+            with pytest.raises(client.exceptions.ProvisionedThroughputExceededException):
+                client.put_item(TableName=dynamodb_table.name, Item={"pk": {"S": "a"}})
         """,
     )
-    result.assert_outcomes(passed=12)
+    result.assert_outcomes(passed=13)
 
 
 def test_the_clock_can_be_moved(pytester: pytest.Pytester) -> None:
