@@ -27,7 +27,7 @@ from cenote.dynamo.expressions.update import parse_update
 from cenote.dynamo.keys import Key, index_key_of, key_of, parse_key
 from cenote.dynamo.legacy import attribute_updates, check_styles, expected
 from cenote.dynamo.request import Request
-from cenote.dynamo.rows import Rows
+from cenote.dynamo.rows import Rows, Span
 from cenote.dynamo.schema import Table
 from cenote.dynamo.values import ITEM_SIZE_MAX, Item, item_size, parse_item, render_item
 
@@ -247,7 +247,7 @@ def _check_size(
         raise invalid(message)
 
 
-def _answer(request: Request, change: Change, made: Made) -> dict[str, Any]:
+def _answer(rows: Rows, request: Request, change: Change, made: Made) -> dict[str, Any]:
     found: dict[str, Any] = {}
     shown: Item | None = None
     if change.returns in ("ALL_OLD", "UPDATED_OLD"):
@@ -265,27 +265,33 @@ def _answer(request: Request, change: Change, made: Made) -> dict[str, Any]:
         name = table.schema.partition[0]
         found["ItemCollectionMetrics"] = {
             "ItemCollectionKey": render_item({name: change.key_attributes[name]}),
-            "SizeEstimateRangeGB": [0.0, 1.0],
+            "SizeEstimateRangeGB": _size_estimate(rows, table, change.key),
         }
     return found
+
+
+def _size_estimate(rows: Rows, table: Table, key: Key) -> list[float]:
+    """Return between how many gigabytes the items of a partition are. Cost: all of them."""
+    size = sum(item_size(found.item) for found in rows.walk(table, Span(partition=key[0])))
+    return [float(size // 2**30), float(size // 2**30 + 1)]
 
 
 def put_item(rows: Rows, request: Request) -> dict[str, Any]:
     """Do a PutItem, and return its answer. Raises DynamoError."""
     wanted_capacity(request)
     change = parse_put(rows, request)
-    return _answer(request, change, make_change(rows, change))
+    return _answer(rows, request, change, make_change(rows, change))
 
 
 def update_item(rows: Rows, request: Request) -> dict[str, Any]:
     """Do an UpdateItem, and return its answer. Raises DynamoError."""
     wanted_capacity(request)
     change = parse_update_item(rows, request)
-    return _answer(request, change, make_change(rows, change))
+    return _answer(rows, request, change, make_change(rows, change))
 
 
 def delete_item(rows: Rows, request: Request) -> dict[str, Any]:
     """Do a DeleteItem, and return its answer. Raises DynamoError."""
     wanted_capacity(request)
     change = parse_delete(rows, request)
-    return _answer(request, change, make_change(rows, change))
+    return _answer(rows, request, change, make_change(rows, change))
