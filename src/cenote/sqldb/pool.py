@@ -142,6 +142,11 @@ class Pool:
             require_version(connection, str(self.path), migrate=False)
         except apsw.Error as error:
             connection.close()
+            if self._dropped or not self.path.exists():
+                # It was moved away between being opened and being read.
+                raise NotFoundError(
+                    f"bucket file {self.path} is gone", kind="no_such_bucket"
+                ) from error
             raise translate(error, f"opening {self.path}") from error
         except BaseException:
             connection.close()
